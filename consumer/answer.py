@@ -1,0 +1,20 @@
+"""What the model says about one text, in the form the cache stores and the tags are built from."""
+
+from typing import NamedTuple
+
+
+class Answer(NamedTuple):
+    """The model's scores for one text.
+
+    `scores` holds one number in 0..1 per model label, in the order of the model's tag groups;
+    `truncated` says that the model did not see the whole text.
+    """
+
+    scores: tuple[float, ...]
+    truncated: bool
+
+
+class Unanswerable(NamedTuple):
+    """A text that makes the model fail; `detail` says how, and never quotes the text."""
+
+    detail: str
