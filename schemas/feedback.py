@@ -1,0 +1,52 @@
+"""Feedback: a moderator's correction of a tagged comment, which becomes training data."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from schemas.comment import CommentId, Text
+from schemas.timestamp import Timestamp
+
+EXAMPLE_FEEDBACK: dict[str, JsonValue] = {
+    "comment_id": "c-1042",
+    "text": "Best recipe on this site, thank you!",
+    "labels": {"toxicity": "clean"},
+    "moderator_id": "m-3",
+    "at": "2026-03-01T10:02:11Z",
+}
+
+_AT_LEAST_ONE: dict[str, JsonValue] = {
+    "anyOf": [{"required": [group], "properties": {group: {"type": "string"}}} for group in ("sentiment", "toxicity")]
+}
+
+
+class CorrectedLabels(BaseModel):
+    """What the tags should have said; a tag group left out was not judged. At least one is given."""
+
+    # Forbid: a misspelt tag group would otherwise be a correction that silently teaches nothing.
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, json_schema_extra=_AT_LEAST_ONE)
+
+    sentiment: Literal["negative", "neutral", "positive"] | None = Field(
+        default=None, description="The right sentiment."
+    )
+    toxicity: Literal["clean", "toxic"] | None = Field(default=None, description="Whether it is toxic.")
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Self:
+        if self.sentiment is None and self.toxicity is None:
+            raise ValueError("give the right sentiment, toxicity or both")
+        return self
+
+
+class Feedback(BaseModel):
+    """The value of a record on the feedback topic, keyed by the comment's id."""
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, hide_input_in_errors=True, json_schema_extra={"examples": [EXAMPLE_FEEDBACK]}
+    )
+
+    comment_id: CommentId
+    text: Text
+    labels: CorrectedLabels
+    moderator_id: str = Field(min_length=1, description="Who corrected it.")
+    at: Timestamp = Field(description="When it was corrected: RFC 3339 with an offset. The last correction counts.")
