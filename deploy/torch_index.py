@@ -27,7 +27,7 @@ def pip_option(index_url: str) -> tuple[str, str]:
         with urllib.request.urlopen(f"{index_url.rstrip('/')}/torch/", timeout=ANSWER_TIMEOUT_S):  # noqa: S310
             return f"--extra-index-url={index_url}", f"torch comes as its CPU build (about 200 MB) from {index_url}."
     except OSError as error:
-        return "", f"torch comes from pip's default index: {index_url} did not answer ({error})."
+        return "", f"torch comes from pip's default index and may be gigabytes: {index_url} did not answer ({error})."
 
 
 if __name__ == "__main__":
