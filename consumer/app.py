@@ -1,0 +1,151 @@
+"""The only place where parts are put together."""
+
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+
+import structlog
+
+from consumer.batch import Outgoing, Record, Refusal
+from consumer.cache import AnswerCache, AnswerCodec, RedisStore, SharedCache, key_function
+from consumer.kafka.assignment import Assignment
+from consumer.kafka.checkpoint import AtLeastOnceCheckpoint
+from consumer.kafka.clients import consumer_config, make_consumer, make_producer, producer_config
+from consumer.kafka.publisher import Publisher
+from consumer.kafka.source import Source
+from consumer.kafka.topics import require_topics
+from consumer.model.engine import Engine
+from consumer.model.load import load_engine
+from consumer.outputs import Outputs
+from consumer.pipeline import Pipeline
+from consumer.policy import Policy, PolicyError
+from consumer.settings import Settings
+from consumer.settings_parsing import SettingsError
+from consumer.telemetry.logs import bind_process
+from schemas import DeadLetterReason, ModelInfo
+
+log = structlog.get_logger()
+
+REVOKE_SHARE = 0.25
+"""Share of KAFKA_MAX_POLL_INTERVAL_MS that a revoke may spend on finishing work; the rest of the group waits
+meanwhile."""
+
+
+def run(settings: Settings, stopping: Callable[[], bool]) -> None:
+    """Be a member of the group until `stopping()` is true, then drain, commit and leave.
+
+    Raises `SettingsError`, `ModelError` or `KafkaUnavailableError` before it joins, `PipelineError` or `SourceError`
+    after.
+    """
+    if not settings.kafka_bootstrap_servers:
+        raise SettingsError(
+            "KAFKA_BOOTSTRAP_SERVERS is empty; set it to your brokers, for example localhost:9092. To "
+            "try without Kafka: `moderate demo`."
+        )
+    require_topics(settings)
+    engine, policy = load_model(settings)
+    run_with(settings, engine, policy, stopping)
+
+
+def load_model(settings: Settings) -> tuple[Engine, Policy]:
+    """Load and warm the model, and fit the policy to its labels.
+
+    Raises `ModelError` when the model cannot be used, `SettingsError` when the policy names labels that it lacks.
+    """
+    engine = load_engine(
+        settings.model,
+        device=settings.model_device,
+        dtype=settings.model_dtype,
+        max_batch_tokens=settings.max_batch_tokens,
+        labels=settings.model_labels,
+    )
+    policy = make_policy(settings, engine.tag_groups.label_names())
+    engine.warm_up()
+    log.info(
+        "model_ready", model=engine.name, version=engine.version, fingerprint=engine.fingerprint, policy=policy.version
+    )
+    return engine, policy
+
+
+def run_with(settings: Settings, engine: Engine, policy: Policy, stopping: Callable[[], bool]) -> None:
+    """`run` with a model that is loaded already."""
+    member = settings.kafka_group_instance_id or f"{socket.gethostname()}-{os.getpid()}"
+    bind_process(group=settings.kafka_group_id, member=member)
+    outputs = Outputs(
+        results_topic=settings.results_topic,
+        dead_letter_topic=settings.dead_letter_topic,
+        include_text=settings.results_include_text,
+        tags_of=engine.tag_groups.tags,
+        model=ModelInfo(name=engine.name, version=engine.version),
+        policy=policy,
+    )
+    with ExitStack() as stack:
+        cache = _open_cache(settings, engine)
+        stack.callback(cache.close)
+        consumer = make_consumer(consumer_config(settings))
+        publisher = Publisher(make_producer(producer_config(settings)))
+        stack.callback(publisher.close, timeout_s=1.0)
+        assignment = Assignment()
+        source = Source(
+            consumer,
+            settings.input_topic,
+            assignment,
+            max_records=settings.max_batch_records,
+            revoke_timeout_s=settings.kafka_max_poll_interval_ms / 1000 * REVOKE_SHARE,
+        )
+        stack.callback(source.close)
+
+        def too_large(record: Record) -> Outgoing:
+            detail = (
+                f"its tagged comment is too large for {settings.results_topic}; raise that topic's max.message.bytes"
+            )
+            return outputs.dead_letter(record, Refusal(DeadLetterReason.RESULT_TOO_LARGE, detail))
+
+        pipeline = Pipeline(
+            source=source,
+            in_flight=assignment,
+            engine=engine,
+            cache=cache,
+            outputs=outputs,
+            cache_key=key_function(engine.fingerprint, settings.cache_secret.get_secret_value()),
+            checkpoint=AtLeastOnceCheckpoint(
+                publisher, consumer, too_large=too_large, timeout_s=settings.kafka_delivery_timeout_ms / 1000
+            ),
+            shutdown_timeout_s=settings.shutdown_timeout_s,
+        )
+        log.info("consuming", topic=settings.input_topic, delivery=settings.delivery)
+        pipeline.run(stopping)
+    log.info("stopped", meaning="all work in flight was published and committed")
+
+
+def make_policy(settings: Settings, labels: Mapping[str, Sequence[str]]) -> Policy:
+    """The policy over the labels of the loaded model.
+
+    A threshold that somebody set must name a label of the model (`SettingsError`); a default one yields where the model
+    has no such label.
+    """
+
+    def fitting(name: str, thresholds: dict[str, float]) -> dict[str, float]:
+        if name in settings.model_fields_set:
+            return thresholds
+        known = {f"{group}.{label}" for group, names in labels.items() for label in names}
+        return {label: score for label, score in thresholds.items() if label in known}
+
+    try:
+        policy = Policy(
+            review=fitting("policy_review", settings.policy_review),
+            reject=fitting("policy_reject", settings.policy_reject),
+        )
+        policy.check_against(labels)
+    except PolicyError as error:
+        raise SettingsError(str(error)) from None
+    return policy
+
+
+def _open_cache(settings: Settings, engine: Engine) -> AnswerCache:
+    codec = AnswerCodec(score_count=engine.tag_groups.score_count, secret=settings.cache_secret.get_secret_value())
+    shared = None
+    if url := settings.redis_url.get_secret_value():
+        shared = SharedCache(RedisStore(url, settings.cache_ttl_s), timeout_s=settings.cache_timeout_ms / 1000)
+    return AnswerCache(settings.cache_memory_entries, codec, shared)

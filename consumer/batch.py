@@ -1,0 +1,85 @@
+"""What flows through the pipeline: records as read, items on their way to an outcome, and the batch that is
+checkpointed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from consumer.answer import Answer
+from schemas import AnsweredBy, DeadLetterReason
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class Record(NamedTuple):
+    """One Kafka record, byte for byte; `timestamp_ms` is milliseconds since the epoch, None when the broker gave
+    none."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Refusal(NamedTuple):
+    """Why a record becomes a dead letter; `detail` is for a person and never quotes the comment."""
+
+    reason: DeadLetterReason
+    detail: str
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """This member's hold on one partition, from assignment to revocation; work read under it is void once not `valid`.
+
+    `in_flight` counts the batches in the pipeline that hold records of it. Changed by `Assignment` only.
+    """
+
+    topic: str
+    partition: int
+    valid: bool = True
+    in_flight: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """One record on its way; each stage fills in its part, and exactly one of `answer` and `refusal` is set at the
+    end."""
+
+    record: Record
+    lease: Lease
+    comment_id: str = ""
+    model_text: str = ""
+    cache_key: bytes = b""
+    answer: Answer | None = None
+    answered_by: AnsweredBy = "model"
+    refusal: Refusal | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """What one consume call returned, and for each partition the offset to commit once all of it is out.
+
+    Owned by one stage at a time, in queue order.
+    """
+
+    items: list[Item]
+    next_offsets: Mapping[Lease, int] = field(default_factory=dict)
+
+    def waiting(self) -> list[Item]:
+        """The items that have neither an answer nor a refusal yet."""
+        return [item for item in self.items if item.answer is None and item.refusal is None]
+
+
+class Outgoing(NamedTuple):
+    """One message to publish for `record`: its tagged comment or its dead letter."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    record: Record
+    is_dead_letter: bool

@@ -1,0 +1,248 @@
+"""What a person types: `moderate …`."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from consumer import __version__
+from consumer.errors import ReaderError
+from consumer.settings_parsing import SettingsError, load_settings, misspelled_in_environment
+from consumer.training.cli import train_app
+
+app = typer.Typer(
+    name="moderate",
+    help="Tag the comments of a Kafka topic with sentiment and toxicity, decide allow, review or reject, and "
+    "never lose one. "
+    "Start with `moderate demo`: it needs no Kafka, no Redis and no network.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
+schemas_app = typer.Typer(help="The event contracts.", no_args_is_help=True)
+app.add_typer(topics_app, name="topics")
+app.add_typer(schemas_app, name="schemas")
+app.add_typer(train_app, name="train")
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        typer.echo(f"moderate {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run() -> None:
+    """Be a member of the consumer group: read, tag, decide, publish, commit.
+
+    Configured by environment variables and `.env` (see `moderate settings`). Stops cleanly on SIGTERM or Ctrl-C: it
+    finishes and commits
+    what is in flight within SHUTDOWN_TIMEOUT_S and leaves the group. A second signal ends it at once. Exit status 0
+    after a clean stop.
+    """
+    from consumer.signals import StopOnSignal
+
+    stop = StopOnSignal()
+    with _readable_errors():
+        settings = load_settings()
+    import structlog
+
+    from consumer.telemetry.logs import set_up_logs
+
+    set_up_logs(settings.log_level, settings.log_format)
+    log = structlog.get_logger()
+    for sentence in misspelled_in_environment():
+        log.warning("environment", warning=sentence)
+    from consumer.app import run as run_consumer
+
+    try:
+        run_consumer(settings, stop.stopping)
+    except ReaderError as error:
+        log.error("stopped_by_error", error=str(error), kind=type(error).__name__)
+        raise typer.Exit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED) from None
+    except Exception as error:
+        log.exception("stopped_by_bug", error=repr(error))
+        raise typer.Exit(EXIT_FAILED) from None
+
+
+@app.command()
+def demo(
+    input_file: Annotated[
+        str,
+        typer.Option(
+            "--input",
+            help="Your own comments: JSONL in the input contract, CSV with a `text` column, or text with one "
+            "comment a line; `-` is stdin.",
+        ),
+    ] = "",
+    output_file: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            help="Write one tagged event a line here; dead letters are listed beside it in `….dead-letters.jsonl`.",
+        ),
+    ] = "",
+) -> None:
+    """Run the whole stream on this machine, on an embedded broker and cache, and account for every record.
+
+    Without `--input` it feeds a few hundred comments written for this project, some of them broken on purpose.
+    Exits non-zero, and says what is missing, unless in = tagged + dead letters.
+    """
+    with _readable_errors():
+        from consumer.signals import StopOnSignal
+        from consumer.telemetry.logs import set_up_logs
+        from consumer.terminal.demo import built_in_records, run_demo
+        from consumer.terminal.inputs import read_records, size_bytes
+        from consumer.terminal.screens import LiveScreen, summary
+
+        set_up_logs("warning", "console")
+        console = Console()
+        built_in = not input_file
+        records = built_in_records() if built_in else read_records(input_file)
+        total = len(list(built_in_records())) if built_in else size_bytes(input_file)
+        stop = StopOnSignal()
+        output = Path(output_file) if output_file else None
+        with LiveScreen(console, total, by_bytes=not built_in) as screen:
+            ledger, elapsed_s = run_demo(records, screen, output, built_in=built_in, stopping=stop.stopping)
+        console.print(summary(ledger, elapsed_s))
+        problems = ledger.problems()
+        for problem in problems:
+            _complain(problem)
+        if stop.stopping() or problems:
+            raise typer.Exit(EXIT_FAILED)
+        console.print(
+            f"[green]ok[/] every record came out exactly once: {ledger.sent:,} in = {ledger.tagged:,} "
+            f"tagged + {sum(ledger.dead_letters.values()):,} dead letters"
+        )
+
+
+@app.command()
+def produce(
+    file: Annotated[
+        str, typer.Argument(help="JSONL, CSV with a `text` column, or text with one comment a line; `-` is stdin.")
+    ] = "-",
+) -> None:
+    """Send comments from a file or standard input to the input topic, and count what Kafka acknowledges."""
+    with _readable_errors():
+        settings = load_settings()
+        _require_brokers(settings.kafka_bootstrap_servers)
+        from consumer.kafka.clients import make_producer, producer_config
+        from consumer.kafka.topics import require_topics
+        from consumer.terminal.inputs import read_records, size_bytes
+        from consumer.terminal.produce import produce as produce_records
+        from consumer.terminal.screens import produce_progress
+
+        require_topics(settings)
+        with produce_progress(size_bytes(file)) as on_progress:
+            produced = produce_records(
+                make_producer(producer_config(settings)), settings.input_topic, read_records(file), on_progress
+            )
+        typer.echo(f"{produced.acknowledged:,} of {produced.sent:,} records acknowledged by {settings.input_topic}")
+        if produced.failed:
+            _complain(f"{produced.failed:,} records were not taken; the first because: {produced.first_error}")
+            raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def watch(
+    as_json: Annotated[bool, typer.Option("--json", help="Print each event as it is, one a line.")] = False,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Begin with the oldest result instead of the next one.")
+    ] = False,
+) -> None:
+    """Tail the results topic until Ctrl-C. Reads beside the subscribers without disturbing them."""
+    with _readable_errors():
+        settings = load_settings()
+        _require_brokers(settings.kafka_bootstrap_servers)
+        from consumer.signals import StopOnSignal
+        from consumer.terminal.watch import watch as watch_results
+
+        watch_results(settings, as_json=as_json, from_beginning=from_beginning, stopping=StopOnSignal().stopping)
+
+
+@app.command()
+def classify(
+    texts: Annotated[list[str], typer.Argument(help="Texts to classify; put each in quotes.", metavar="TEXT...")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Show the tags and the decision for texts given here, without Kafka."""
+    with _readable_errors():
+        from consumer.telemetry.logs import set_up_logs
+        from consumer.terminal.classify import classify_texts
+
+        settings = load_settings()
+        set_up_logs("warning", "console")
+        classify_texts(settings, texts, as_json=as_json)
+
+
+@topics_app.command("create")
+def topics_create() -> None:
+    """Create the input, results, dead-letter and feedback topics; those that exist are left as they are."""
+    with _readable_errors():
+        settings = load_settings()
+        _require_brokers(settings.kafka_bootstrap_servers)
+        from consumer.kafka.topics import create_topics
+
+        for name, created in create_topics(settings).items():
+            typer.echo(f"{name}: {'created' if created else 'is there already'}")
+
+
+@schemas_app.command("export")
+def schemas_export(
+    directory: Annotated[Path, typer.Argument(help="Where to write the files.")] = Path("schemas-export"),
+) -> None:
+    """Write the JSON Schemas of the events and the AsyncAPI document of the topics."""
+    from schemas.export import write
+
+    for path in write(directory):
+        typer.echo(path)
+
+
+@app.command("settings")
+def show_settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the table in README.md.")] = False,
+    env: Annotated[bool, typer.Option("--env", help="As .env.example.")] = False,
+) -> None:
+    """List every setting with its default and meaning."""
+    from consumer.terminal.settings_table import as_env, as_markdown, as_table
+
+    if markdown or env:
+        typer.echo(as_markdown() if markdown else as_env(), nl=False)
+    else:
+        Console().print(as_table())
+
+
+def _require_brokers(bootstrap_servers: str) -> None:
+    if not bootstrap_servers:
+        raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is empty; set it to your brokers, for example localhost:9092.")
+
+
+def _complain(sentence: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble(("error: ", "bold red"), sentence))
+
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    """Errors that are for the reader become one sentence and an exit status; anything else keeps its traceback."""
+    try:
+        yield
+    except SettingsError as error:
+        for sentence in str(error).splitlines():
+            _complain(sentence)
+        raise typer.Exit(EXIT_USAGE) from None
+    except ReaderError as error:
+        _complain(str(error))
+        raise typer.Exit(EXIT_FAILED) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(EXIT_FAILED) from None

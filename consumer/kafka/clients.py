@@ -1,0 +1,129 @@
+"""librdkafka configuration from the settings, and clients whose errors and log lines reach our logs."""
+
+import logging
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+
+from consumer.errors import ReaderError
+from consumer.settings import Settings
+
+log = structlog.get_logger()
+librdkafka_log = logging.getLogger("librdkafka")
+
+PREFETCH_KBYTES = 16_384
+"""Bound on what librdkafka reads ahead (`queued.max.messages.kbytes`), and so on the bytes of one batch: memory stays
+flat with large records."""
+LARGEST_UNCOMPRESSED_BYTES = 100_000_000
+"""The producer's own limit counts uncompressed bytes, the broker's compressed ones; this one must never be the first to
+refuse."""
+
+
+class KafkaUnavailableError(ReaderError):
+    """Kafka cannot be used; the message says which brokers or topic, and what to do."""
+
+
+def consumer_config(settings: Settings) -> dict[str, Any]:
+    """Configuration of a member of the consumer group."""
+    config = common_config(settings) | {
+        "group.id": settings.kafka_group_id,
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": settings.kafka_session_timeout_ms,
+        "max.poll.interval.ms": settings.kafka_max_poll_interval_ms,
+        "auto.offset.reset": settings.kafka_auto_offset_reset,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "isolation.level": "read_committed",
+        "queued.max.messages.kbytes": PREFETCH_KBYTES,
+        "fetch.error.backoff.ms": 100,
+    }
+    if settings.kafka_group_instance_id:
+        config["group.instance.id"] = settings.kafka_group_instance_id
+    return config | settings.kafka_extra_config
+
+
+def reader_config(settings: Settings, group_id: str, offset_reset: str) -> dict[str, Any]:
+    """Configuration of a reader that commits nothing (`watch`, the demo)."""
+    config = common_config(settings) | {
+        "group.id": group_id,
+        "enable.auto.commit": False,
+        "auto.offset.reset": offset_reset,
+        "isolation.level": "read_committed",
+    }
+    return config | settings.kafka_extra_config
+
+
+def producer_config(settings: Settings) -> dict[str, Any]:
+    """Configuration of an idempotent producer: no loss, no duplicate and no reordering by its own retries."""
+    return (
+        common_config(settings)
+        | {
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": 0,
+            "compression.type": "lz4",
+            "message.max.bytes": LARGEST_UNCOMPRESSED_BYTES,
+            "delivery.timeout.ms": settings.kafka_delivery_timeout_ms,
+        }
+        | settings.kafka_extra_config
+    )
+
+
+def common_config(settings: Settings) -> dict[str, Any]:
+    """What every client of these brokers needs: addresses and security."""
+    optional = {
+        "sasl.mechanism": settings.kafka_sasl_mechanism,
+        "sasl.username": settings.kafka_sasl_username,
+        "sasl.password": settings.kafka_sasl_password.get_secret_value(),
+        "ssl.ca.location": settings.kafka_ssl_ca_location,
+        "ssl.certificate.location": settings.kafka_ssl_certificate_location,
+        "ssl.key.location": settings.kafka_ssl_key_location,
+        "ssl.key.password": settings.kafka_ssl_key_password.get_secret_value(),
+    }
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "client.id": "comment-moderation",
+        "security.protocol": settings.kafka_security_protocol,
+        "log.connection.close": False,
+    } | {name: value for name, value in optional.items() if value}
+
+
+def make_consumer(config: dict[str, Any]) -> Consumer:
+    """A consumer that logs through us. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
+    try:
+        return Consumer(config | {"error_cb": _log_error}, logger=librdkafka_log)
+    except KafkaException as error:
+        raise KafkaUnavailableError(_refused_configuration(error)) from None
+
+
+def make_producer(config: dict[str, Any]) -> Producer:
+    """A producer that logs through us. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
+    try:
+        return Producer(config | {"error_cb": _log_error}, logger=librdkafka_log)
+    except KafkaException as error:
+        raise KafkaUnavailableError(_refused_configuration(error)) from None
+
+
+def describe(error: KafkaException | KafkaError) -> str:
+    """What librdkafka says, as one sentence with its error name."""
+    kafka_error = error.args[0] if isinstance(error, KafkaException) else error
+    return f"{kafka_error.str()} ({kafka_error.name()})"
+
+
+def _refused_configuration(error: KafkaException) -> str:
+    return (
+        f"Kafka's client refuses the configuration: {describe(error)}. "
+        "Check the KAFKA_… settings and KAFKA_EXTRA_CONFIG."
+    )
+
+
+def _log_error(error: KafkaError) -> None:
+    """Errors that librdkafka goes on from by itself; a fatal one also comes back from the next call and ends the
+    process there."""
+    if error.fatal():
+        log.error("kafka_fatal", error=describe(error))
+    elif error.code() == KafkaError._ALL_BROKERS_DOWN:
+        log.warning("kafka_brokers_down", error=describe(error))
+    else:
+        log.debug("kafka_error", error=describe(error))

@@ -1,0 +1,86 @@
+"""Creates the topics, and checks at start that they are there."""
+
+from concurrent.futures import Future
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from consumer.kafka.clients import KafkaUnavailableError, common_config, describe, librdkafka_log
+from consumer.settings import Settings
+
+OUTPUT_FACTOR = 2
+OUTPUT_HEADROOM_BYTES = 65_536
+"""Results repeat the comment and add tags; dead letters add headers. Twice the input and 64 KiB also covers a record
+that compressed better on its way in."""
+
+
+def output_max_message_bytes(settings: Settings) -> int:
+    """`max.message.bytes` of the results and the dead-letter topic."""
+    return OUTPUT_FACTOR * settings.input_max_record_bytes + OUTPUT_HEADROOM_BYTES
+
+
+def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
+    """The topics with the broker configuration that each is created with."""
+    retention = {"retention.ms": str(settings.topic_retention_hours * 3_600_000)}
+    small, large = str(settings.input_max_record_bytes), str(output_max_message_bytes(settings))
+    return {
+        settings.input_topic: retention | {"max.message.bytes": small},
+        settings.results_topic: retention | {"max.message.bytes": large},
+        settings.dead_letter_topic: retention | {"max.message.bytes": large},
+        settings.feedback_topic: retention | {"max.message.bytes": small},
+    }
+
+
+def create_topics(settings: Settings, timeout_s: float = 30.0) -> dict[str, bool]:
+    """Create the four topics; returns for each whether it was created now (False: it was there).
+
+    Raises `KafkaUnavailableError` when the broker cannot be reached or refuses.
+    """
+    admin = AdminClient(common_config(settings), logger=librdkafka_log)
+    new = [
+        NewTopic(
+            name,
+            num_partitions=settings.topic_partitions,
+            replication_factor=settings.topic_replication_factor,
+            config=config,
+        )
+        for name, config in topic_configs(settings).items()
+    ]
+    futures: dict[str, Future[None]] = admin.create_topics(new, operation_timeout=timeout_s, request_timeout=timeout_s)
+    return {name: _created(name, future, settings) for name, future in futures.items()}
+
+
+def _created(name: str, future: "Future[None]", settings: Settings) -> bool:
+    try:
+        future.result()
+    except KafkaException as exception:
+        error: KafkaError = exception.args[0]
+        if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return False
+        raise KafkaUnavailableError(
+            f"Topic {name} could not be created on {settings.kafka_bootstrap_servers}: {describe(error)}."
+        ) from None
+    return True
+
+
+def require_topics(settings: Settings, timeout_s: float = 15.0) -> None:
+    """Raise `KafkaUnavailableError` unless the broker answers and has the topics that the consumer reads and writes."""
+    admin = AdminClient(common_config(settings), logger=librdkafka_log)
+    try:
+        known = admin.list_topics(timeout=timeout_s).topics
+    except KafkaException as exception:
+        raise KafkaUnavailableError(
+            f"No Kafka broker answered at {settings.kafka_bootstrap_servers} within {timeout_s:.0f} s: "
+            f"{describe(exception)}. "
+            "Check KAFKA_BOOTSTRAP_SERVERS, the network and the KAFKA_SECURITY_… settings."
+        ) from None
+    missing = [
+        name for name in (settings.input_topic, settings.results_topic, settings.dead_letter_topic) if name not in known
+    ]
+    if missing:
+        raise KafkaUnavailableError(
+            f"{settings.kafka_bootstrap_servers} has no topic {', '.join(missing)}. Create the topics "
+            "with `moderate topics create`, "
+            "or set INPUT_TOPIC, RESULTS_TOPIC and DEAD_LETTER_TOPIC to yours."
+        )

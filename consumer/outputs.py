@@ -1,0 +1,117 @@
+"""From an item with its outcome to the message that is published: a tagged comment or a dead letter."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from pydantic_core import from_json, to_json
+
+from consumer.answer import Answer
+from consumer.batch import Item, Outgoing, Record, Refusal
+from consumer.policy import Policy
+from schemas import SCHEMA_VERSION, DeadLetterHeaders, ModelInfo, Tag
+from schemas.dead_letter import to_kafka
+
+TagsOf = Callable[[Answer], dict[str, Tag]]
+
+
+class Outputs:
+    """Builds messages for one model and one policy; it has no state of its own."""
+
+    def __init__(
+        self,
+        *,
+        results_topic: str,
+        dead_letter_topic: str,
+        include_text: bool,
+        tags_of: TagsOf,
+        model: ModelInfo,
+        policy: Policy,
+    ) -> None:
+        self._results_topic = results_topic
+        self._dead_letter_topic = dead_letter_topic
+        self._include_text = include_text
+        self._tags_of = tags_of
+        self._policy = policy
+        self._provenance = {"model": model.model_dump(), "policy": {"version": policy.version}}
+
+    def message(self, item: Item, processed_at: str) -> Outgoing:
+        """The message for an item: its tagged comment when it has an answer, else its dead letter.
+
+        Raises RuntimeError for an item with neither; nothing may be dropped in silence.
+        """
+        if item.answer is not None:
+            return self._tagged(item, item.answer, processed_at)
+        if item.refusal is not None:
+            return self.dead_letter(item.record, item.refusal)
+        record = item.record
+        raise RuntimeError(f"{record.topic}-{record.partition} offset {record.offset} has neither tags nor a refusal")
+
+    def dead_letter(self, record: Record, refusal: Refusal) -> Outgoing:
+        """The record byte for byte, with the reason and its origin added to its headers."""
+        added = DeadLetterHeaders(
+            reason=refusal.reason,
+            detail=refusal.detail,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp=record.timestamp_ms,
+        )
+        return Outgoing(
+            self._dead_letter_topic,
+            record.key,
+            record.value,
+            [*record.headers, *to_kafka(added)],
+            record,
+            is_dead_letter=True,
+        )
+
+    def _tagged(self, item: Item, answer: Answer, processed_at: str) -> Outgoing:
+        record = item.record
+        tags = self._tags_of(answer)
+        after_comment = {
+            "tags": {
+                group: {"label": tag.label, "score": tag.score, "scores": tag.scores} for group, tag in tags.items()
+            },
+            "decision": self._policy.decide(tags).model_dump(),
+            "truncated": answer.truncated,
+            **self._provenance,
+            "source": {
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "timestamp": record.timestamp_ms,
+            },
+            "answered_by": item.answered_by,
+            "processed_at": processed_at,
+        }
+        before_comment = {"schema_version": SCHEMA_VERSION, "event_id": event_id(record)}
+        value = b"".join(
+            (to_json(before_comment)[:-1], b',"comment":', self._comment(record), b",", to_json(after_comment)[1:])
+        )
+        key = item.comment_id.encode() if record.key is None else record.key
+        return Outgoing(self._results_topic, key, value, record.headers, record, is_dead_letter=False)
+
+    def _comment(self, record: Record) -> bytes:
+        """The comment's own JSON: numbers, key order and unknown fields come out exactly as they were sent.
+
+        Line ends can only stand between tokens there, so blanks may take their place: an event is one line.
+        """
+        value = record.value or b""
+        if not self._include_text:
+            comment = from_json(value)
+            del comment["text"]
+            return to_json(comment)
+        if b"\n" in value or b"\r" in value:
+            value = value.replace(b"\n", b" ").replace(b"\r", b" ")
+        return value
+
+
+def event_id(record: Record) -> str:
+    """The same for the same source record, whoever processes it and how often; the timestamp tells a re-created topic's
+    records apart."""
+    return f"{record.topic}-{record.partition}-{record.offset}-{record.timestamp_ms or 0}"
+
+
+def now_rfc3339() -> str:
+    """This moment in UTC with milliseconds, such as 2026-03-01T09:30:00.291Z."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -1,0 +1,241 @@
+"""The stages a batch goes through: source, prepare, classify, publish; each owns the batch while it has it."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from consumer.answer import Answer, Unanswerable
+from consumer.batch import Batch, Item, Lease, Outgoing, Refusal
+from consumer.decode import decode
+from consumer.errors import ReaderError
+from consumer.outputs import Outputs, now_rfc3339
+from consumer.stage import POLL_S, Failure, Inbox, Stage
+from consumer.telemetry.progress import Progress
+from schemas import AnsweredBy, DeadLetterReason
+
+log = structlog.get_logger()
+
+PAUSE_AFTER_S = 1.0
+"""How long the source waits for room before it pauses its partitions. Pausing throws away what was prefetched:
+pausing at every full queue was measured to cost a factor of 100."""
+
+
+class Engine(Protocol):
+    """The model: texts in, answers out."""
+
+    def model_text(self, text: str) -> str:
+        """The text as the model sees it. Called from the prepare stage."""
+        ...
+
+    def classify(self, model_texts: Sequence[str]) -> list[Answer | Unanswerable]:
+        """One answer per text, in order; raises when the model itself is broken. Called from the classify stage
+        only."""
+        ...
+
+
+class Cache(Protocol):
+    """Answers to texts seen before; thread-safe, and never raises or delays for more than its timeout."""
+
+    def lookup(self, keys: Iterable[bytes]) -> Mapping[bytes, tuple[Answer, AnsweredBy]]:
+        """Look in memory, then in Redis."""
+        ...
+
+    def in_memory(self, keys: Iterable[bytes]) -> Mapping[bytes, Answer]:
+        """Look in memory only."""
+        ...
+
+    def store(self, answers: Mapping[bytes, Answer]) -> None:
+        """Keep answers; returns at once."""
+        ...
+
+
+class Source(Protocol):
+    """Where batches come from; used by the thread that calls `Pipeline.run`."""
+
+    def take(self, timeout_s: float) -> Batch | None:
+        """What has arrived, or None after `timeout_s`; raises when it cannot be read any more."""
+        ...
+
+    def put_back_pressure(self) -> None:
+        """Stop fetching and stay a member; blocks a moment."""
+        ...
+
+    def release(self) -> None:
+        """Fetch again."""
+        ...
+
+
+class InFlight(Protocol):
+    """Counts batches in flight, so that a revoke can wait for them."""
+
+    def took(self, leases: Iterable[Lease]) -> None:
+        """A batch of these leases entered the pipeline."""
+        ...
+
+    def finished(self, leases: Iterable[Lease]) -> None:
+        """It has left it, checkpointed or dropped."""
+        ...
+
+    def abandon(self) -> None:
+        """Nothing in flight will be finished any more: let no revoke wait for it."""
+        ...
+
+
+class Checkpoint(Protocol):
+    """Makes a batch's outcome durable: outputs acknowledged, then offsets committed. Used by the publish stage only."""
+
+    def complete(self, messages: Sequence[Outgoing], next_offsets: Mapping[Lease, int]) -> list[Outgoing]:
+        """Blocks until it is done; returns dead letters that replaced results; raises when the process must end."""
+        ...
+
+    def idle(self) -> None:
+        """Called now and then while there is nothing to complete."""
+        ...
+
+
+class PipelineError(ReaderError):
+    """A stage died, or work in flight was not finished in time."""
+
+
+class Pipeline:
+    """Joins the parts: while one batch is in the model, the next is decoded and looked up, the previous one published.
+
+    Queues are first in, first out, so offsets are committed in order.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        in_flight: InFlight,
+        engine: Engine,
+        cache: Cache,
+        outputs: Outputs,
+        cache_key: Callable[[str], bytes],
+        checkpoint: Checkpoint,
+        shutdown_timeout_s: float,
+    ) -> None:
+        self._source = source
+        self._in_flight = in_flight
+        self._engine = engine
+        self._cache = cache
+        self._outputs = outputs
+        self._cache_key = cache_key
+        self._checkpoint = checkpoint
+        self._shutdown_timeout_s = shutdown_timeout_s
+        self._progress = Progress()
+        self._failure = Failure(on_report=in_flight.abandon)
+        to_prepare, to_classify, to_publish = Inbox(), Inbox(), Inbox()
+        self._entrance = to_prepare
+        self._stages = [
+            Stage("prepare", self._prepare, to_prepare, to_classify, self._failure),
+            Stage("classify", self._classify, to_classify, to_publish, self._failure),
+            Stage("publish", self._publish, to_publish, None, self._failure, idle=self._publish_idle),
+        ]
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Read and process until `stopping()` is true, then finish what is in flight.
+
+        Raises `PipelineError` when a stage died or the shutdown deadline passed; what was not committed is read again
+        by the next process.
+        """
+        for stage in self._stages:
+            stage.start()
+        while not stopping() and not self._failure:
+            batch = self._source.take(POLL_S)
+            if batch is not None:
+                self._hand_over(batch)
+        self._drain()
+        self._progress.report(final=True)
+
+    def _hand_over(self, batch: Batch) -> None:
+        """Wait for room; after a second of waiting pause and poll, so that a slow model never costs the membership."""
+        leases = list(batch.next_offsets)
+        waiting_since = time.monotonic()
+        while not self._failure:
+            # Counted before it is offered: once in the queue, a later stage may finish it at any moment.
+            self._in_flight.took(leases)
+            if self._entrance.offer(batch, POLL_S):
+                break
+            self._in_flight.finished(leases)
+            if time.monotonic() - waiting_since > PAUSE_AFTER_S:
+                self._source.put_back_pressure()
+        self._source.release()
+
+    def _drain(self) -> None:
+        deadline = time.monotonic() + self._shutdown_timeout_s
+        told = False
+        while not self._failure and time.monotonic() < deadline:
+            told = told or self._entrance.offer(None, timeout_s=0)
+            if told and all(stage.join(0) for stage in self._stages):
+                return
+            self._source.put_back_pressure()
+        if self._failure:
+            raise PipelineError(f"stage {self._failure.stage} failed: {self._failure.error}") from self._failure.error
+        self._in_flight.abandon()
+        raise PipelineError(
+            f"work in flight was not finished within SHUTDOWN_TIMEOUT_S={self._shutdown_timeout_s:g}; it "
+            "is uncommitted and will be read again."
+        )
+
+    def _prepare(self, batch: Batch) -> None:
+        """Decode, clean, and answer what has been seen before."""
+        for item in batch.items:
+            decoded = decode(item.record.value)
+            if isinstance(decoded, Refusal):
+                item.refusal = decoded
+                continue
+            item.comment_id = decoded.comment_id
+            item.model_text = self._engine.model_text(decoded.text)
+            item.cache_key = self._cache_key(item.model_text)
+        waiting = batch.waiting()
+        found = self._cache.lookup([item.cache_key for item in waiting])
+        for item in waiting:
+            if item.cache_key in found:
+                item.answer, item.answered_by = found[item.cache_key]
+
+    def _classify(self, batch: Batch) -> None:
+        """Run the model on what is left, each text once; what the batch before this one just answered is in memory by
+        now."""
+        waiting = [item for item in batch.waiting() if item.lease.valid]
+        remembered = self._cache.in_memory([item.cache_key for item in waiting])
+        by_key: dict[bytes, list[Item]] = {}
+        for item in waiting:
+            by_key.setdefault(item.cache_key, []).append(item)
+        missing = [key for key in by_key if key not in remembered]
+        answers = (
+            dict(zip(missing, self._engine.classify([by_key[key][0].model_text for key in missing]), strict=True))
+            if missing
+            else {}
+        )
+        for key, items in by_key.items():
+            _settle(items, remembered[key] if key in remembered else answers[key], from_memory=key in remembered)
+        self._cache.store({key: answer for key, answer in answers.items() if isinstance(answer, Answer)})
+
+    def _publish(self, batch: Batch) -> None:
+        """Publish and checkpoint what this member still holds; the rest belongs to another member now."""
+        held = [item for item in batch.items if item.lease.valid]
+        processed_at = now_rfc3339()
+        replaced = self._checkpoint.complete(
+            [self._outputs.message(item, processed_at) for item in held], batch.next_offsets
+        )
+        self._in_flight.finished(batch.next_offsets)
+        self._progress.count(held, replaced=len(replaced), dropped=len(batch.items) - len(held))
+        self._progress.report()
+
+    def _publish_idle(self) -> None:
+        self._checkpoint.idle()
+        self._progress.report()
+
+
+def _settle(items: list[Item], answer: Answer | Unanswerable, *, from_memory: bool) -> None:
+    """Give equal texts of a batch their answer: the first is the model's, the others are repeats answered from
+    memory."""
+    for position, item in enumerate(items):
+        if isinstance(answer, Unanswerable):
+            item.refusal = Refusal(DeadLetterReason.TEXT_FAILS_MODEL, answer.detail)
+        else:
+            item.answer = answer
+            item.answered_by = "memory" if from_memory or position else "model"

@@ -1,0 +1,1 @@
+"""Logs and progress: what the process says about itself."""

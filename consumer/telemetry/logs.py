@@ -1,0 +1,55 @@
+"""structlog for our own events and for the libraries': readable on a terminal, JSON elsewhere; never a comment's text,
+never a secret."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+_process_context: dict[str, object] = {}
+"""What every line of this process carries: group, member, partitions. Threads share it, unlike contextvars."""
+
+
+def bind_process(**fields: object) -> None:
+    """Add fields to every log line of this process from now on."""
+    _process_context.update(fields)
+
+
+def _merge_process_context(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    return {**_process_context, **event}
+
+
+def set_up_logs(level: str, log_format: Literal["auto", "json", "console"]) -> None:
+    """Send every log line of this process to stderr in one form."""
+    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        _merge_process_context,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    )
+    tail: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+    if not console:
+        tail.insert(1, structlog.processors.format_exc_info)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=tail))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for chatty in ("urllib3", "huggingface_hub", "transformers", "filelock", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

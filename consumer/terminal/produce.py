@@ -1,0 +1,63 @@
+"""`moderate produce`: a file or standard input to the input topic, every acknowledgement counted."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from consumer.kafka.clients import describe
+from consumer.terminal.inputs import InputRecord
+
+
+@dataclass
+class Produced:
+    """What became of the records; `sent` counts what was handed to the client, so `sent` = `acknowledged` + `failed` at
+    the end."""
+
+    sent: int = 0
+    acknowledged: int = 0
+    failed: int = 0
+    first_error: str = ""
+    position_bytes: int = 0
+
+
+def produce(
+    producer: Producer, topic: str, records: Iterable[InputRecord], on_progress: Callable[[Produced], None]
+) -> Produced:
+    """Send all records, waiting where the client's queue is full, and wait for every acknowledgement."""
+    produced = Produced()
+
+    def on_delivery(error: KafkaError | None, _message: Message) -> None:
+        if error is None:
+            produced.acknowledged += 1
+        else:
+            _count_failure(produced, describe(error))
+
+    for record in records:
+        produced.sent += 1
+        produced.position_bytes = record.position_bytes
+        try:
+            _send(producer, topic, record, on_delivery)
+        except KafkaException as error:
+            _count_failure(produced, f"{describe(error)}, for the record with key {(record.key or b'')[:80]!r}")
+        producer.poll(0)
+        on_progress(produced)
+    while producer.flush(0.1):
+        on_progress(produced)
+    on_progress(produced)
+    return produced
+
+
+def _send(
+    producer: Producer, topic: str, record: InputRecord, on_delivery: Callable[[KafkaError | None, Message], None]
+) -> None:
+    while True:
+        try:
+            return producer.produce(topic, value=record.value, key=record.key, on_delivery=on_delivery)
+        except BufferError:
+            producer.poll(0.1)
+
+
+def _count_failure(produced: Produced, error: str) -> None:
+    produced.failed += 1
+    produced.first_error = produced.first_error or error

@@ -1,0 +1,44 @@
+"""Every setting, for `moderate settings`, the README and `.env.example`: generated from the one typed place."""
+
+import json
+from collections.abc import Iterator
+
+from pydantic import SecretStr
+from rich.table import Table
+from rich.text import Text
+
+from consumer.settings import Settings
+
+
+def rows() -> Iterator[tuple[str, str, str]]:
+    """Name, default and meaning of every setting, in order."""
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, SecretStr):
+            default = default.get_secret_value()
+        elif isinstance(default, bool | dict):
+            default = json.dumps(default)
+        yield name.upper(), str(default), field.description or ""
+
+
+def as_markdown() -> str:
+    """The table in README.md."""
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    lines += [
+        f"| `{name}` | {f'`{default}`' if default not in ('', '{}') else ''} | {meaning} |"
+        for name, default, meaning in rows()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def as_env() -> str:
+    """The text of .env.example: every setting with its default, commented out."""
+    return "\n".join(f"# {meaning}\n#{name}={default}\n" for name, default, meaning in rows())
+
+
+def as_table() -> Table:
+    """For a terminal."""
+    table = Table("setting", "default", "meaning")
+    for name, default, meaning in rows():
+        table.add_row(Text(name, "bold"), Text(default), Text(meaning))
+    return table

@@ -1,0 +1,60 @@
+"""`moderate watch`: tails the results topic."""
+
+import sys
+from collections.abc import Callable
+from uuid import uuid4
+
+from confluent_kafka import KafkaError, KafkaException
+from pydantic import ValidationError
+from rich.console import Console
+
+from consumer.kafka.clients import KafkaUnavailableError, describe, make_consumer, reader_config
+from consumer.settings import Settings
+from consumer.terminal.display import event_line
+from schemas import TaggedComment
+
+
+def watch(settings: Settings, *, as_json: bool, from_beginning: bool, stopping: Callable[[], bool]) -> None:
+    """Print results as they come until `stopping()`; commits nothing and disturbs no group.
+
+    Raises `KafkaUnavailableError` when the topic cannot be read.
+    """
+    consumer = make_consumer(
+        reader_config(settings, f"moderate-watch-{uuid4()}", "earliest" if from_beginning else "latest")
+    )
+    consumer.subscribe([settings.results_topic])
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        while not stopping():
+            message = consumer.poll(0.2)
+            if message is None:
+                continue
+            if error := message.error():
+                _raise_unless_passing(error, settings)
+                continue
+            _show(message.value() or b"", console, as_json=as_json)
+    except KafkaException as error:
+        raise KafkaUnavailableError(f"{settings.results_topic} cannot be read: {describe(error)}.") from None
+    finally:
+        consumer.close()
+
+
+def _show(value: bytes, console: Console, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.buffer.write(value + b"\n")
+        sys.stdout.buffer.flush()
+        return
+    try:
+        console.print(event_line(TaggedComment.model_validate_json(value)))
+    except ValidationError:
+        console.print("(a record that is not a tagged comment; see it with --json)", style="dim")
+
+
+def _raise_unless_passing(error: KafkaError, settings: Settings) -> None:
+    if error.fatal() or not (
+        error.retriable() or error.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+    ):
+        raise KafkaUnavailableError(
+            f"{settings.results_topic} cannot be read: {describe(error)}. Create the topics with "
+            "`moderate topics create`."
+        )

@@ -1,0 +1,88 @@
+"""Parts that stand in for slow ones, with behaviour a test can predict and steer."""
+
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from consumer.answer import Answer, Unanswerable
+from consumer.batch import Record
+from schemas import AnsweredBy, Tag
+
+LABELS = {"sentiment": ("negative", "neutral", "positive"), "toxicity": ("clean", "toxic")}
+
+
+def record(value: bytes | None, offset: int = 0, partition: int = 0, key: bytes | None = None) -> Record:
+    return Record("comments", partition, offset, 1_700_000_000_000, key, value, (("traceparent", b"00-a-b-01"),))
+
+
+def tags_of(answer: Answer) -> dict[str, Tag]:
+    """Tags of the answers that `WordEngine` gives."""
+    tags = {}
+    position = 0
+    for group, labels in LABELS.items():
+        scores = dict(zip(labels, answer.scores[position : position + len(labels)], strict=True))
+        position += len(labels)
+        label = max(scores, key=lambda name: scores[name])
+        tags[group] = Tag(label=label, score=scores[label], scores=scores)
+    return tags
+
+
+class WordEngine:
+    """Finds a text toxic when it says "awful" and cannot answer one that says "poison"; each text costs
+    `seconds_per_text`."""
+
+    def __init__(self, seconds_per_text: float = 0.0) -> None:
+        self.seconds_per_text = seconds_per_text
+        self.classified: list[str] = []
+        self.batches = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.broken = False
+
+    def model_text(self, text: str) -> str:
+        return " ".join(text.split()).lower()
+
+    def classify(self, model_texts: Sequence[str]) -> list[Answer | Unanswerable]:
+        self.gate.wait()
+        if self.broken:
+            raise RuntimeError("the model is gone")
+        self.batches += 1
+        self.classified.extend(model_texts)
+        time.sleep(self.seconds_per_text * len(model_texts))
+        return [_answer(text) for text in model_texts]
+
+
+def _answer(text: str) -> Answer | Unanswerable:
+    if "poison" in text:
+        return Unanswerable("the text makes the model fail")
+    toxic = 0.99 if "awful" in text else 0.01
+    return Answer((0.2, 0.3, 0.5, 1 - toxic, toxic), truncated=len(text) > 5_000)
+
+
+class DictCache:
+    """A cache in memory that remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[bytes, Answer] = {}
+        self.asked: list[bytes] = []
+
+    def key(self, model_text: str) -> bytes:
+        return model_text.encode("utf-8", "surrogatepass")
+
+    def lookup(self, keys: Iterable[bytes]) -> Mapping[bytes, tuple[Answer, AnsweredBy]]:
+        wanted = list(keys)
+        self.asked.extend(wanted)
+        return {key: (self.answers[key], "redis") for key in wanted if key in self.answers}
+
+    def in_memory(self, keys: Iterable[bytes]) -> Mapping[bytes, Answer]:
+        return {key: self.answers[key] for key in keys if key in self.answers}
+
+    def store(self, answers: Mapping[bytes, Answer]) -> None:
+        self.answers.update(answers)
+
+
+class NoCache(DictCache):
+    """Remembers nothing."""
+
+    def store(self, answers: Mapping[bytes, Answer]) -> None:
+        pass
