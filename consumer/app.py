@@ -12,6 +12,7 @@ from consumer.cache import AnswerCache, AnswerCodec, RedisStore, SharedCache, ke
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.checkpoint import AtLeastOnceCheckpoint
 from consumer.kafka.clients import consumer_config, make_consumer, make_producer, producer_config
+from consumer.kafka.offsets import OffsetCommitter
 from consumer.kafka.publisher import Publisher
 from consumer.kafka.source import Source
 from consumer.kafka.topics import require_topics
@@ -91,6 +92,7 @@ def run_with(settings: Settings, engine: Engine, policy: Policy, stopping: Calla
             consumer,
             settings.input_topic,
             assignment,
+            OffsetCommitter(consumer, assignment, timeout_s=settings.kafka_delivery_timeout_ms / 1000),
             max_records=settings.max_batch_records,
             revoke_timeout_s=settings.kafka_max_poll_interval_ms / 1000 * REVOKE_SHARE,
         )
@@ -109,9 +111,7 @@ def run_with(settings: Settings, engine: Engine, policy: Policy, stopping: Calla
             cache=cache,
             outputs=outputs,
             cache_key=key_function(engine.fingerprint, settings.cache_secret.get_secret_value()),
-            checkpoint=AtLeastOnceCheckpoint(
-                publisher, consumer, too_large=too_large, timeout_s=settings.kafka_delivery_timeout_ms / 1000
-            ),
+            checkpoint=AtLeastOnceCheckpoint(publisher, assignment, too_large=too_large),
             shutdown_timeout_s=settings.shutdown_timeout_s,
         )
         log.info("consuming", topic=settings.input_topic, delivery=settings.delivery)

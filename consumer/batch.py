@@ -35,13 +35,15 @@ class Refusal(NamedTuple):
 class Lease:
     """This member's hold on one partition, from assignment to revocation; work read under it is void once not `valid`.
 
-    `in_flight` counts the batches in the pipeline that hold records of it. Changed by `Assignment` only.
+    `in_flight` counts the batches in the pipeline that hold records of it; `acknowledged` is the next offset once every
+    output before it is acknowledged, until that is committed. Changed by `Assignment` only.
     """
 
     topic: str
     partition: int
     valid: bool = True
     in_flight: int = 0
+    acknowledged: int | None = None
 
 
 @dataclass(slots=True, eq=False)

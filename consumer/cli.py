@@ -114,6 +114,7 @@ def demo(
         output = Path(output_file) if output_file else None
         with LiveScreen(console, total, by_bytes=not built_in) as screen:
             ledger, elapsed_s = run_demo(records, screen, output, built_in=built_in, stopping=stop.stopping)
+        console.print()
         console.print(summary(ledger, elapsed_s))
         problems = ledger.problems()
         for problem in problems:

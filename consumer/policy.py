@@ -20,7 +20,7 @@ class PolicyError(ValueError):
 
 @dataclass(frozen=True)
 class Policy:
-    """Thresholds by "group.label": at or above a `reject` threshold a comment is rejected, else at a `review` one reviewed.
+    """Thresholds by "group.label": at or above `reject` a comment is rejected, else at or above `review` reviewed.
 
     Where several labels reach a threshold of the same action, the one furthest above its threshold is the rule that
     fired; on a tie, the first by name.

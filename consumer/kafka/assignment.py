@@ -1,18 +1,19 @@
-"""Which partitions this member holds, and what is in flight for each."""
+"""Which partitions this member holds, what is in flight for each, and up to where each may be committed."""
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from consumer.batch import Lease
 
+PartitionKey = tuple[str, int]
+
 
 class Assignment:
-    """The leases of this member. Granted and ended by the source's thread; counted down by the thread that
-    checkpoints."""
+    """The leases of this member. The source's thread grants, commits and ends them; the pipeline says what it did."""
 
     def __init__(self) -> None:
-        self._leases: dict[tuple[str, int], Lease] = {}
+        self._leases: dict[PartitionKey, Lease] = {}
         self._changed = threading.Condition()
         self._abandoned = False
 
@@ -20,38 +21,34 @@ class Assignment:
         """The lease of a partition, or None when this member does not hold it."""
         return self._leases.get((topic, partition))
 
-    def partitions(self) -> list[tuple[str, int]]:
+    def partitions(self) -> list[PartitionKey]:
         """The partitions held, as (topic, partition)."""
         return sorted(self._leases)
 
-    def grant(self, partitions: Iterable[tuple[str, int]]) -> None:
+    def grant(self, partitions: Iterable[PartitionKey]) -> None:
         """Begin a lease for each partition."""
         with self._changed:
             for topic, partition in partitions:
                 self._leases[topic, partition] = Lease(topic, partition)
 
-    def revoke(self, partitions: Iterable[tuple[str, int]], timeout_s: float) -> bool:
-        """Wait until nothing of these partitions is in flight, at most `timeout_s`, then end their leases.
-
-        Returns False when the deadline passed first: what is still in flight is dropped uncommitted, and read again by
-        the next owner.
-        """
+    def wait_until_finished(self, partitions: Iterable[PartitionKey], timeout_s: float) -> bool:
+        """Wait until nothing of these partitions is in flight; False after `timeout_s` or when work was abandoned."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            leases = [lease for key in partitions if (lease := self._leases.get(key))]
+            leases = self._held(partitions)
             while any(lease.in_flight for lease in leases) and not self._abandoned:
                 remaining_s = deadline - time.monotonic()
                 if remaining_s <= 0:
                     break
                 self._changed.wait(remaining_s)
-            drained = not any(lease.in_flight for lease in leases)
-            self._end(leases)
-        return drained
+            return not any(lease.in_flight for lease in leases)
 
-    def lose(self, partitions: Iterable[tuple[str, int]]) -> None:
-        """End these leases at once: another member may hold the partitions already."""
+    def end(self, partitions: Iterable[PartitionKey]) -> None:
+        """End these leases: what is still in flight for them is void."""
         with self._changed:
-            self._end([lease for key in partitions if (lease := self._leases.get(key))])
+            for lease in self._held(partitions):
+                lease.valid = False
+                del self._leases[lease.topic, lease.partition]
 
     def took(self, leases: Iterable[Lease]) -> None:
         """Count a batch as in flight for each of its leases."""
@@ -60,11 +57,29 @@ class Assignment:
                 lease.in_flight += 1
 
     def finished(self, leases: Iterable[Lease]) -> None:
-        """Count a batch as done, checkpointed or dropped."""
+        """Count a batch as done, acknowledged or dropped."""
         with self._changed:
             for lease in leases:
                 lease.in_flight -= 1
             self._changed.notify_all()
+
+    def acknowledge(self, next_offsets: Mapping[Lease, int]) -> None:
+        """Every output before these offsets is acknowledged: they may be committed."""
+        with self._changed:
+            for lease, offset in next_offsets.items():
+                lease.acknowledged = offset
+
+    def acknowledged(self) -> dict[Lease, int]:
+        """The offsets of held partitions that may be committed and are not yet."""
+        with self._changed:
+            return {lease: lease.acknowledged for lease in self._leases.values() if lease.acknowledged is not None}
+
+    def committed(self, next_offsets: Mapping[Lease, int]) -> None:
+        """These offsets are committed; later acknowledgements stay."""
+        with self._changed:
+            for lease, offset in next_offsets.items():
+                if lease.acknowledged == offset:
+                    lease.acknowledged = None
 
     def abandon(self) -> None:
         """Nothing in flight will be finished any more: no revoke waits from now on."""
@@ -72,7 +87,5 @@ class Assignment:
             self._abandoned = True
             self._changed.notify_all()
 
-    def _end(self, leases: list[Lease]) -> None:
-        for lease in leases:
-            lease.valid = False
-            del self._leases[lease.topic, lease.partition]
+    def _held(self, partitions: Iterable[PartitionKey]) -> list[Lease]:
+        return [lease for key in partitions if (lease := self._leases.get(key))]

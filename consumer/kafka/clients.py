@@ -11,6 +11,9 @@ from consumer.settings import Settings
 
 log = structlog.get_logger()
 librdkafka_log = logging.getLogger("librdkafka")
+# KAFKA_EXTRA_CONFIG goes to consumers and producers alike; librdkafka warns of each property that is not for one of
+# them.
+librdkafka_log.addFilter(lambda line: "property and will be ignored by this" not in line.getMessage())
 
 PREFETCH_KBYTES = 16_384
 """Bound on what librdkafka reads ahead (`queued.max.messages.kbytes`), and so on the bytes of one batch: memory stays

@@ -10,11 +10,13 @@ from consumer.batch import Batch, Item, Lease, Record
 from consumer.errors import ReaderError
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.clients import describe
+from consumer.kafka.offsets import OffsetCommitter
 from consumer.telemetry.logs import bind_process
 
 log = structlog.get_logger()
 
 TIMESTAMP_NOT_AVAILABLE = 0
+COMMIT_RETRY_S = 0.1
 
 
 class SourceError(ReaderError):
@@ -30,10 +32,18 @@ class Source:
     """
 
     def __init__(
-        self, consumer: Consumer, topic: str, assignment: Assignment, *, max_records: int, revoke_timeout_s: float
+        self,
+        consumer: Consumer,
+        topic: str,
+        assignment: Assignment,
+        offsets: OffsetCommitter,
+        *,
+        max_records: int,
+        revoke_timeout_s: float,
     ) -> None:
         self._consumer = consumer
         self._assignment = assignment
+        self._offsets = offsets
         self._max_records = max_records
         self._revoke_timeout_s = revoke_timeout_s
         self._paused = False
@@ -44,6 +54,7 @@ class Source:
 
         Returns None when nothing came. Raises `SourceError` when the topic cannot be read.
         """
+        self._offsets.commit()
         first = self._consumer.poll(timeout_s)
         if first is None:
             return None
@@ -53,6 +64,7 @@ class Source:
 
     def put_back_pressure(self) -> None:
         """Keep the membership alive while the pipeline is full: pause the partitions (once) and poll."""
+        self._offsets.commit()
         if not self._paused:
             self._paused = True
             self._consumer.pause(_topic_partitions(self._assignment.partitions()))
@@ -99,7 +111,10 @@ class Source:
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         began = time.monotonic()
-        drained = self._assignment.revoke(_keys(partitions), self._revoke_timeout_s)
+        drained = self._assignment.wait_until_finished(_keys(partitions), self._revoke_timeout_s)
+        while not self._offsets.commit() and time.monotonic() - began < self._revoke_timeout_s:
+            time.sleep(COMMIT_RETRY_S)
+        self._assignment.end(_keys(partitions))
         self._bind_partitions()
         fields = {"removed": _names(partitions), "waited_s": round(time.monotonic() - began, 3)}
         if drained:
@@ -110,7 +125,7 @@ class Source:
             )
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._assignment.lose(_keys(partitions))
+        self._assignment.end(_keys(partitions))
         self._bind_partitions()
         log.warning(
             "partitions_lost",

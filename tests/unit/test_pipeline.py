@@ -157,7 +157,7 @@ def test_what_is_lost_while_in_flight_is_neither_published_nor_committed() -> No
     bench.engine.gate.clear()
 
     def lose_then_open() -> None:
-        bench.assignment.lose([("comments", 0)])
+        bench.assignment.end([("comments", 0)])
         bench.engine.gate.set()
 
     threading.Timer(0.2, lose_then_open).start()
