@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Protocol
 
 import structlog
 
@@ -17,8 +18,10 @@ from consumer.kafka.publisher import Publisher
 from consumer.kafka.source import Source
 from consumer.kafka.topics import require_topics
 from consumer.model.engine import Engine
+from consumer.model.labels import TagGroups
 from consumer.model.load import load_engine
 from consumer.outputs import Outputs
+from consumer.pipeline import Engine as PipelineEngine
 from consumer.pipeline import Pipeline
 from consumer.policy import Policy, PolicyError
 from consumer.settings import Settings
@@ -27,6 +30,31 @@ from consumer.telemetry.logs import bind_process
 from schemas import DeadLetterReason, ModelInfo
 
 log = structlog.get_logger()
+
+
+class LoadedModel(PipelineEngine, Protocol):
+    """A model that can be run, and what there is to know about it."""
+
+    @property
+    def name(self) -> str:
+        """The model as it was configured."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes with anything that can change a tag."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """The version and the number format: equal for members whose answers may stand in for each other."""
+        ...
+
+    @property
+    def tag_groups(self) -> TagGroups:
+        """What its scores mean."""
+        ...
+
 
 REVOKE_SHARE = 0.25
 """Share of KAFKA_MAX_POLL_INTERVAL_MS that a revoke may spend on finishing work; the rest of the group waits
@@ -69,7 +97,7 @@ def load_model(settings: Settings) -> tuple[Engine, Policy]:
     return engine, policy
 
 
-def run_with(settings: Settings, engine: Engine, policy: Policy, stopping: Callable[[], bool]) -> None:
+def run_with(settings: Settings, engine: LoadedModel, policy: Policy, stopping: Callable[[], bool]) -> None:
     """`run` with a model that is loaded already."""
     member = settings.kafka_group_instance_id or f"{socket.gethostname()}-{os.getpid()}"
     bind_process(group=settings.kafka_group_id, member=member)
@@ -143,7 +171,7 @@ def make_policy(settings: Settings, labels: Mapping[str, Sequence[str]]) -> Poli
     return policy
 
 
-def _open_cache(settings: Settings, engine: Engine) -> AnswerCache:
+def _open_cache(settings: Settings, engine: LoadedModel) -> AnswerCache:
     codec = AnswerCodec(score_count=engine.tag_groups.score_count, secret=settings.cache_secret.get_secret_value())
     shared = None
     if url := settings.redis_url.get_secret_value():

@@ -6,30 +6,29 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from consumer.answer import Answer, Unanswerable
 from consumer.batch import Record
-from schemas import AnsweredBy, Tag
+from consumer.model.labels import TagGroup, TagGroups
+from schemas import AnsweredBy
 
-LABELS = {"sentiment": ("negative", "neutral", "positive"), "toxicity": ("clean", "toxic")}
+TAG_GROUPS = TagGroups(
+    (
+        TagGroup("sentiment", "softmax", ("negative", "neutral", "positive"), (0, 1, 2)),
+        TagGroup("toxicity", "sigmoid", ("toxic",), (3,), complement="clean"),
+    )
+)
 
 
 def record(value: bytes | None, offset: int = 0, partition: int = 0, key: bytes | None = None) -> Record:
     return Record("comments", partition, offset, 1_700_000_000_000, key, value, (("traceparent", b"00-a-b-01"),))
 
 
-def tags_of(answer: Answer) -> dict[str, Tag]:
-    """Tags of the answers that `WordEngine` gives."""
-    tags = {}
-    position = 0
-    for group, labels in LABELS.items():
-        scores = dict(zip(labels, answer.scores[position : position + len(labels)], strict=True))
-        position += len(labels)
-        label = max(scores, key=lambda name: scores[name])
-        tags[group] = Tag(label=label, score=scores[label], scores=scores)
-    return tags
-
-
 class WordEngine:
     """Finds a text toxic when it says "awful" and cannot answer one that says "poison"; each text costs
     `seconds_per_text`."""
+
+    name = "words"
+    version = "1"
+    fingerprint = "words-1"
+    tag_groups = TAG_GROUPS
 
     def __init__(self, seconds_per_text: float = 0.0) -> None:
         self.seconds_per_text = seconds_per_text
@@ -56,7 +55,7 @@ def _answer(text: str) -> Answer | Unanswerable:
     if "poison" in text:
         return Unanswerable("the text makes the model fail")
     toxic = 0.99 if "awful" in text else 0.01
-    return Answer((0.2, 0.3, 0.5, 1 - toxic, toxic), truncated=len(text) > 5_000)
+    return Answer((0.2, 0.3, 0.5, toxic), truncated=len(text) > 5_000)
 
 
 class DictCache:

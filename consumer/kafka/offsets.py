@@ -11,12 +11,12 @@ from consumer.kafka.clients import describe
 
 log = structlog.get_logger()
 
-OWNERSHIP_LOST = {
+# The first four pass with the rebalance under way: partitions kept are committed in the new generation, the leases of
+# those taken away end, and with them what there was to commit.
+PASSING = {
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError._ASSIGNMENT_LOST,
-}
-PASSING = {
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -53,9 +53,7 @@ class OffsetCommitter:
         if not acknowledged:
             return True
         error = self._try([TopicPartition(lease.topic, lease.partition, n) for lease, n in acknowledged.items()])
-        if error is None or error.code() in OWNERSHIP_LOST:
-            if error is not None:
-                log.warning("commit_refused", error=describe(error), meaning="the new owner reads the batch again")
+        if error is None:
             self._assignment.committed(acknowledged)
             self._failing_since = None
             return True

@@ -13,7 +13,7 @@ from consumer.outputs import Outputs
 from consumer.pipeline import Cache, Pipeline, PipelineError
 from consumer.policy import Policy
 from schemas import ModelInfo, TaggedComment
-from tests.fakes import DictCache, NoCache, WordEngine, record, tags_of
+from tests.fakes import TAG_GROUPS, DictCache, NoCache, WordEngine, record
 
 
 class ListSource:
@@ -91,7 +91,7 @@ class Bench:
             results_topic="results",
             dead_letter_topic="dead",
             include_text=True,
-            tags_of=tags_of,
+            tags_of=TAG_GROUPS.tags,
             model=ModelInfo(name="words", version="1"),
             policy=Policy(),
         )

@@ -1,0 +1,64 @@
+"""Redis itself, by redis-py: one MGET per batch, one pipeline of SETs per batch."""
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from consumer.errors import ReaderError
+
+SOCKET_TIMEOUT_S = 1.0
+"""Longer than a batch waits for Redis: a connection that is slow to make (TLS, another zone) serves the next batch."""
+
+KEYS_PER_COMMAND = 1_000
+"""Redis does one command at a time; a larger one would keep the other members waiting."""
+
+
+class RedisStore:
+    """Values in Redis under `url`, each for `ttl_s`. Connects when first used; one thread at a time.
+
+    Raises ReaderError when `url` is not a Redis URL; its methods raise what redis-py raises.
+    """
+
+    def __init__(self, url: str, ttl_s: int) -> None:
+        self._ttl_s = ttl_s
+        try:
+            self._client = redis.Redis.from_url(
+                url,
+                protocol=2,  # needs no greeting, so a new connection costs one round trip less
+                driver_info=None,  # likewise
+                retry=Retry(NoBackoff(), 0),  # the circuit breaker decides when to try again
+                socket_timeout=SOCKET_TIMEOUT_S,
+                socket_connect_timeout=SOCKET_TIMEOUT_S,
+                socket_keepalive=True,
+            )
+        except ValueError:
+            # The error may quote a part of the password.
+            raise ReaderError(
+                "REDIS_URL is not a Redis URL: write redis://[user:password@]host:port/db (rediss:// for TLS), "
+                "with special characters of the password percent-encoded."
+            ) from None
+
+    def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values of those `keys` that have one."""
+        found: dict[bytes, bytes] = {}
+        for start in range(0, len(keys), KEYS_PER_COMMAND):
+            chunk = keys[start : start + KEYS_PER_COMMAND]
+            values = self._client.mget(chunk)
+            found.update((key, value) for key, value in zip(chunk, values, strict=True) if isinstance(value, bytes))
+        return found
+
+    def write(self, values: Mapping[bytes, bytes]) -> None:
+        """Keep `values`; those before an error may have been written."""
+        items = iter(values.items())
+        while chunk := list(islice(items, KEYS_PER_COMMAND)):
+            pipeline = self._client.pipeline(transaction=False)
+            for key, value in chunk:
+                pipeline.set(key, value, ex=self._ttl_s)
+            pipeline.execute()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()

@@ -1,0 +1,37 @@
+"""Where and in which number format a model runs."""
+
+import torch
+
+from consumer.model.errors import ModelError
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def choose_device(device: str) -> torch.device:
+    """Return the torch device for the setting `device`: "auto" is the first GPU, else the CPU. Raises ModelError."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise ModelError(f'MODEL_DEVICE is "{device}", which torch does not know; use auto, cpu or cuda') from None
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f'MODEL_DEVICE is "{device}" but torch sees no NVIDIA GPU; use auto or cpu')
+    return chosen
+
+
+def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """Return the torch dtype for the setting `dtype`: "auto" is the fastest one that is exact enough on `device`."""
+    if dtype != "auto":
+        if dtype not in _DTYPES:
+            raise ModelError(f'MODEL_DTYPE is "{dtype}"; use auto or one of {", ".join(_DTYPES)}')
+        return _DTYPES[dtype]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if cpu_has_bf16() else torch.float32
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 in hardware; emulated it is several times slower than fp32."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))

@@ -1,0 +1,190 @@
+"""The model engine: texts in, scores out, in as few forward passes as the token budget allows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from consumer.answer import Answer, Unanswerable
+from consumer.model.cleaning import clean
+from consumer.model.errors import ModelError
+from consumer.model.labels import TagGroups
+from consumer.model.packing import pack
+
+_PROBE_TEXT = "This is a good day."
+_NORMALISER_PROBES = (
+    "Hello WORLD",
+    "Crème Brûlée naïve",
+    "İstanbul straße",
+    "中文 test",
+    "😀 ok",
+    "a  b",
+    "…™ ½",
+    "it's @user #tag",
+)
+
+
+class _NotFiniteError(Exception):
+    """The model answered with NaN or infinity."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One tokenised text: its token ids, and whether they are only its beginning."""
+
+    ids: list[int]
+    truncated: bool
+
+
+class Engine:
+    """One loaded model. `classify` belongs to one thread; `model_text` may be called from any other meanwhile.
+
+    `version` names the content (weights, tokenizer, tag groups, cleaning), `fingerprint` adds the number format:
+    answers of equal fingerprints may stand in for each other. Made by `load_engine`.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        tag_groups: TagGroups,
+        *,
+        name: str,
+        version: str,
+        max_batch_tokens: int,
+        max_text_tokens: int,
+        pad_id: int,
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.tag_groups = tag_groups
+        self._model = model
+        self._device: torch.device = model.device
+        self.fingerprint = f"{version}-{str(model.dtype).removeprefix('torch.')}"
+        self._max_batch_tokens = max_batch_tokens
+        self._max_text_tokens = max_text_tokens
+        self._pad_id = pad_id
+        self._tokenizer = tokenizer
+        # Set once and never per call: another thread may be tokenising.
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_text_tokens)
+        tokenizer.encode_special_tokens = True  # "[SEP]" in a comment is text, not structure
+        self._normalise = _idempotent_normaliser(tokenizer)
+
+    def model_text(self, text: str) -> str:
+        """Return `text` as the model sees it: what `classify` takes, and what cache keys are made of.
+
+        Texts that differ only in what the model ignores (letter case, for the bundled one) become equal.
+        """
+        return self._normalise(clean(text))
+
+    def classify(self, model_texts: Sequence[str]) -> list[Answer | Unanswerable]:
+        """Answer every text, in the order given; blocks. Equal texts are run once.
+
+        A text that makes the model fail is Unanswerable and leaves the others unharmed. Raises ModelError when the
+        model fails on every text: it is broken, and the process should end.
+        """
+        unique = list(dict.fromkeys(model_texts))
+        encoded = self._encode(unique)
+        answers: list[Answer | Unanswerable] = [Unanswerable("the tokenizer failed on it")] * len(unique)
+        runnable = [index for index, item in enumerate(encoded) if item is not None]
+        items = [item for item in encoded if item is not None]
+        for batch in pack([len(item.ids) for item in items], self._max_batch_tokens):
+            for position, answer in zip(batch, self._answer([items[i] for i in batch]), strict=True):
+                answers[runnable[position]] = answer
+        by_text = dict(zip(unique, answers, strict=True))
+        return [by_text[text] for text in model_texts]
+
+    def warm_up(self) -> None:
+        """Run the shortest, the longest and the fullest micro-batch once. Raises ModelError when one fails."""
+        longest = [self._pad_id + 1] * self._max_text_tokens
+        probe = self._tokenizer.encode(_PROBE_TEXT).ids
+        try:
+            self._forward([probe])
+            self._forward([longest])
+            self._forward([probe] * max(1, self._max_batch_tokens // len(probe)))
+        except Exception as error:
+            raise self._broken(error) from error
+
+    def _encode(self, texts: list[str]) -> list[Encoded | None]:
+        """Tokenise all texts at once; where that raises, one by one, None standing for those that fail."""
+        try:
+            encodings = self._tokenizer.encode_batch_fast(texts)
+        except Exception:
+            if len(texts) == 1:
+                return [None]
+            return [item for text in texts for item in self._encode([text])]
+        # A tokenizer without special tokens makes nothing of an empty text, but the model needs one token.
+        return [Encoded(encoding.ids or [self._pad_id], bool(encoding.overflowing)) for encoding in encodings]
+
+    def _answer(self, items: list[Encoded]) -> list[Answer | Unanswerable]:
+        """Run one micro-batch; halve it where it fails, until the text that makes the model fail stands alone."""
+        try:
+            rows = self._forward([item.ids for item in items])
+        except Exception as error:
+            if len(items) > 1:
+                middle = len(items) // 2
+                return self._answer(items[:middle]) + self._answer(items[middle:])
+            self._check_alive()
+            return [Unanswerable(f"the model failed on it: {_reason(error)}")]
+        return [Answer(tuple(row), item.truncated) for row, item in zip(rows, items, strict=True)]
+
+    def _forward(self, batch: list[list[int]]) -> list[list[float]]:
+        """Return the scores per text, in the order of the tag groups; raises whatever the model raises."""
+        width = max(len(ids) for ids in batch)
+        input_ids = torch.tensor([ids + [self._pad_id] * (width - len(ids)) for ids in batch])
+        lengths = torch.tensor([len(ids) for ids in batch])
+        mask = (torch.arange(width) < lengths[:, None]).long()
+        with torch.inference_mode():
+            output = self._model(input_ids=input_ids.to(self._device), attention_mask=mask.to(self._device))
+            scores = _scores(output.logits.float(), self.tag_groups)
+            if not bool(torch.isfinite(scores).all()):
+                raise _NotFiniteError
+            rows: list[list[float]] = scores.tolist()
+        return rows
+
+    def _check_alive(self) -> None:
+        try:
+            self._forward([self._tokenizer.encode(_PROBE_TEXT).ids])
+        except Exception as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> ModelError:
+        return ModelError(
+            f"the model {self.name} fails on an ordinary text ({_reason(error)}); "
+            "check the model, and the device it runs on, with: moderate classify hello"
+        )
+
+
+def _scores(logits: torch.Tensor, groups: TagGroups) -> torch.Tensor:
+    parts = []
+    for group in groups.groups:
+        columns = logits[:, list(group.columns)]
+        parts.append(columns.softmax(dim=1) if group.activation == "softmax" else columns.sigmoid())
+    return torch.cat(parts, dim=1)
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong without the exception's message, which may quote a text."""
+    return "its scores are not finite" if isinstance(error, _NotFiniteError) else type(error).__name__
+
+
+def _idempotent_normaliser(tokenizer: Tokenizer) -> Callable[[str], str]:
+    """Return the tokenizer's own normalisation, or none where doing it twice is not the same as once.
+
+    The tokenizer normalises again what it is given, so only an idempotent one may run ahead of it.
+    """
+    normaliser = tokenizer.normalizer
+    if normaliser is None:
+        return str
+
+    def normalise(text: str) -> str:
+        return " ".join(normaliser.normalize_str(text).split())
+
+    for probe in _NORMALISER_PROBES:
+        once = normalise(probe)
+        if normalise(once) != once or tokenizer.encode(once).ids != tokenizer.encode(probe).ids:
+            return str
+    return normalise

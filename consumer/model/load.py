@@ -1,0 +1,194 @@
+"""Loading a model: the bundled one, a directory, or what is in the local Hugging Face cache. Nothing is downloaded."""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+from peft import PeftModel
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+from consumer.model.base import BASE_ID, base_directory
+from consumer.model.cleaning import CLEANING_VERSION
+from consumer.model.device import choose_device, choose_dtype
+from consumer.model.engine import Engine
+from consumer.model.errors import ModelError
+from consumer.model.labels import tag_groups
+
+BUNDLED = "bundled"
+DEFAULT_MAX_BATCH_TOKENS = 1024
+
+_BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"
+_UNLIMITED = 1_000_000  # transformers writes 1e30 for "the tokenizer knows no limit"
+
+
+def load_engine(
+    model: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    max_batch_tokens: int = DEFAULT_MAX_BATCH_TOKENS,
+    labels: Mapping[str, str] | None = None,
+) -> Engine:
+    """Load `model` ("bundled", a directory, or the id of a locally cached Hub model) ready to classify.
+
+    A directory with an adapter_config.json is an adapter, merged into its base in fp32. Only safetensors are read and
+    no code of the model is run. Raises ModelError with one sentence for everything that cannot be used.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # said explicitly, a fork does not warn about it
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    directory = _directory(model)
+    chosen_device = choose_device(device)
+    base = _base(directory, model)
+    _refuse_pickles([directory, *([base] if base else [])], model)
+    try:
+        config = AutoConfig.from_pretrained(_with_file(directory, base, "config.json"), **_LOCAL)
+        groups = tag_groups(config, labels, model)
+        _check_cleaning(config, model)
+        tokenizer = AutoTokenizer.from_pretrained(_with_file(directory, base, "tokenizer.json"), **_LOCAL)
+        network = _adapted(directory, base, config, model) if base else _whole(directory, config, model)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"the model {model} cannot be loaded: {_first_line(error)}; "
+            "give MODEL a directory saved by save_pretrained, with config.json, tokenizer.json and model.safetensors"
+        ) from error
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ModelError(f"the model {model} has no fast tokenizer; save it again with a tokenizer.json")
+    pad_id = tokenizer.pad_token_id or 0
+    config.pad_token_id = pad_id
+    network.to(device=chosen_device, dtype=choose_dtype(dtype, chosen_device)).eval().requires_grad_(False)
+    weights = sorted(directory.glob("*.safetensors")) + (sorted(base.glob("*.safetensors")) if base else [])
+    limit = _max_text_tokens(config, tokenizer)
+    version = _version(weights, [_tokenizer_content(backend), groups.description(), str(CLEANING_VERSION), str(limit)])
+    return Engine(
+        network,
+        backend,
+        groups,
+        name=model,
+        version=version,
+        max_batch_tokens=max_batch_tokens,
+        max_text_tokens=limit,
+        pad_id=pad_id,
+    )
+
+
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+
+def _directory(model: str) -> Path:
+    if model == BUNDLED:
+        return _BUNDLED_DIRECTORY
+    if Path(model).is_dir():
+        return Path(model)
+    try:
+        return Path(snapshot_download(model, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        raise ModelError(
+            f'MODEL is "{model}", which is neither "bundled", a directory nor a model in the local Hugging Face cache; '
+            f"nothing is downloaded at run time: run hf download {model} first"
+        ) from None
+
+
+def _base(directory: Path, model: str) -> Path | None:
+    """Return the directory of the base that the adapter in `directory` belongs on; None for a whole model."""
+    path = directory / "adapter_config.json"
+    if not path.exists():
+        return None
+    try:
+        name = str(json.loads(path.read_bytes())["base_model_name_or_path"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"the adapter {model} has an unreadable adapter_config.json; save the adapter again"
+        ) from error
+    return base_directory() if name == BASE_ID else _directory(name)
+
+
+def _refuse_pickles(directories: Iterable[Path], model: str) -> None:
+    for directory in directories:
+        if not any(directory.glob("*.safetensors")):
+            raise ModelError(
+                f"the model {model} has no safetensors weights in {directory}, and pickled ones (.bin, .pt) could run "
+                "code when they are read; save it again with save_pretrained"
+            )
+
+
+def _check_cleaning(config: Any, model: str) -> None:
+    trained_with = getattr(config, "cleaning_version", CLEANING_VERSION)
+    if trained_with != CLEANING_VERSION:
+        raise ModelError(
+            f"the model {model} was trained with text cleaning version {trained_with}, this program has version "
+            f"{CLEANING_VERSION}; train it again or run the program version it came with"
+        )
+
+
+def _whole(directory: Path, config: Any, model: str) -> Any:
+    network, missing = _network(directory, config)
+    if missing:
+        raise ModelError(
+            f"the model {model} lacks weights for {', '.join(sorted(missing)[:3])}: it is not a trained classifier; "
+            "fine-tune it first with: moderate train fit"
+        )
+    return network
+
+
+def _adapted(directory: Path, base: Path, config: Any, model: str) -> Any:
+    network, missing = _network(base, config)
+    with safe_open(directory / "adapter_model.safetensors", framework="pt") as adapter:
+        adapted = {key.removeprefix("base_model.model.") for key in adapter.keys()}  # noqa: SIM118 - not a dict
+    if missing - adapted:
+        raise ModelError(
+            f"the adapter {model} lacks weights for {', '.join(sorted(missing - adapted)[:3])}: its head was "
+            "not saved; train it again with modules_to_save"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return PeftModel.from_pretrained(network, str(directory), local_files_only=True).merge_and_unload()
+
+
+def _network(directory: Path, config: Any) -> tuple[Any, set[str]]:
+    """Return the model in fp32 and the names of the weights its files lack."""
+    network, info = AutoModelForSequenceClassification.from_pretrained(
+        str(directory), config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **_LOCAL
+    )
+    return network, set(info["missing_keys"])
+
+
+def _with_file(directory: Path, base: Path | None, name: str) -> str:
+    """Return the directory that holds the file `name`: an adapter may leave it to its base."""
+    return str(base if base and not (directory / name).exists() else directory)
+
+
+def _max_text_tokens(config: Any, tokenizer: Any) -> int:
+    positions = getattr(config, "max_position_embeddings", None) or _UNLIMITED
+    if "roberta" in config.model_type:
+        positions -= config.pad_token_id + 1  # their positions count from the padding id on
+    return int(min(positions, tokenizer.model_max_length, _UNLIMITED))
+
+
+def _tokenizer_content(backend: Any) -> str:
+    content = json.loads(backend.to_str())
+    return json.dumps(content | {"truncation": None, "padding": None}, sort_keys=True)
+
+
+def _version(weights: Iterable[Path], texts: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for path in weights:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    for text in texts:
+        digest.update(hashlib.sha256(text.encode()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,1 @@
+"""Training, packaging and evaluating a model: the only part that needs labels."""

@@ -1,0 +1,210 @@
+"""Comments in, tagged events out: the running consumer on real Kafka protocol, embedded and Apache."""
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Callable
+
+from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from consumer.settings import Settings
+from tests.fakes import WordEngine
+from tests.integration.conftest import MakeSettings
+from tests.stream import Member, comment, committed, headers, member, produce, subscriber
+
+
+def test_every_comment_comes_out_once_and_in_order_per_key(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    produce(settings, (comment(f"c-{n}", f"text {n}") for n in range(2_000)), key=lambda n: f"key-{n % 7}".encode())
+    with member(settings, WordEngine()), subscriber(settings) as results:
+        results.read(2_000)
+        results.read_no_more()
+        by_key = defaultdict(list)
+        for message in results.messages:
+            by_key[message.key()].append(int(headers(message)["number"]))
+        assert sorted(results.numbers()) == list(range(2_000))
+        assert all(numbers == sorted(numbers) for numbers in by_key.values())
+        assert len(by_key) == 7
+    assert committed(settings) == 2_000
+
+
+def test_a_tagged_comment_carries_the_comment_its_tags_the_decision_and_where_it_all_came_from(
+    make_settings: MakeSettings,
+) -> None:
+    settings = make_settings()
+    value = b'{"id": "c-1", "text": " So awful! ", "future_field": {"big": 12345678901234567890123, "x": 1.10}}'
+    produce(settings, [value])
+    with member(settings, WordEngine()), subscriber(settings) as results:
+        (message,) = results.read(1)
+    (event,) = results.events()
+    assert message.key() == b"c-1"
+    assert headers(message)["traceparent"] == b"00-11-22-01"
+    assert value in (message.value() or b""), "the comment's own bytes are in the event, unknown fields and all"
+    assert event.tags["toxicity"].label == "toxic"
+    assert event.tags["toxicity"].scores.keys() == {"clean", "toxic"}
+    assert event.decision.action == "reject"
+    assert event.decision.rule == "reject:toxicity.toxic"
+    assert (event.source.topic, event.source.offset) == (settings.input_topic, 0)
+    assert event.event_id == f"{settings.input_topic}-{event.source.partition}-0-{event.source.timestamp}"
+    assert event.answered_by == "model"
+    assert (event.model.name, event.policy.version[:2]) == ("words", "p-")
+
+
+def test_the_text_can_be_left_out_of_results(make_settings: MakeSettings) -> None:
+    settings = make_settings(results_include_text=False)
+    produce(settings, [comment("c-1", "nobody else may read this", author_id="u-1")])
+    with member(settings, WordEngine()), subscriber(settings) as results:
+        (message,) = results.read(1)
+        assert results.events()[0].comment.author_id == "u-1"
+    assert b"nobody else" not in (message.value() or b"")
+
+
+def test_broken_records_become_dead_letters_byte_for_byte_and_the_rest_is_tagged(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    broken = [b"\xff\x00\xfe", b"", b"{", None, b'{"id":1}', comment("p", "poison"), b"[" * 9_999]
+    good = [comment(f"c-{n}", f"fine {n}") for n in range(20)]
+    values = [value for pair in zip(good, broken, strict=False) for value in pair] + good[len(broken) :]
+    produce(settings, values, key=lambda n: b"\xfe key %d" % n)
+    with member(settings, WordEngine()), subscriber(settings) as results:
+        results.read(len(values))
+        letters = results.dead_letters()
+        assert sorted(results.numbers()) == list(range(len(values)))
+        for letter in letters:
+            number = int(headers(letter)["number"])
+            assert letter.value() == values[number]
+            assert letter.key() == b"\xfe key %d" % number
+            assert headers(letter)["traceparent"] == b"00-11-22-01"
+            assert headers(letter)["dlq.topic"].decode() == settings.input_topic
+            assert headers(letter)["dlq.detail"]
+        reasons = sorted(headers(letter)["dlq.reason"].decode() for letter in letters)
+        assert reasons == sorted(
+            ["not-utf-8", "not-json", "not-json", "tombstone", "not-the-contract", "text-fails-model", "not-json"]
+        )
+    assert committed(settings) == len(values)
+
+
+def test_a_restarted_member_goes_on_where_the_first_had_committed(make_settings: MakeSettings) -> None:
+    settings = make_settings(max_batch_records=10)
+    produce(settings, (comment(f"c-{n}", f"text {n}") for n in range(300)))
+    with subscriber(settings) as results:
+        with member(settings, WordEngine(seconds_per_text=0.002)):
+            results.read(50)
+        with member(settings, WordEngine()):
+            results.read(300)
+            results.read_no_more()
+        assert sorted(results.numbers()) == list(range(300)), "a clean stop neither loses nor repeats"
+
+
+def test_a_member_whose_model_breaks_ends_with_the_reason_and_the_next_one_reads_its_work_again(
+    make_settings: MakeSettings,
+) -> None:
+    settings = make_settings(max_batch_records=10)
+    produce(settings, (comment(f"c-{n}", f"text {n}") for n in range(100)))
+    engine = WordEngine(seconds_per_text=0.002)
+    with subscriber(settings) as results:
+        first = Member(settings, engine)
+        results.read(20)
+        engine.broken = True
+        assert "the model is gone" in str(first.wait_until_dead())
+        with member(settings, WordEngine()):
+            results.read(100)
+            while set(results.numbers()) != set(range(100)):
+                results.read(len(results.messages) + 1)
+        events = {event.comment.id: event.event_id for event in results.events()}
+        assert all(events[event.comment.id] == event.event_id for event in results.events()), (
+            "a repeat has its event id"
+        )
+
+
+def test_two_members_share_the_work_and_lose_nothing_when_one_leaves(make_settings: MakeSettings) -> None:
+    settings = make_settings(max_batch_records=20)
+    engines = [WordEngine(seconds_per_text=0.001), WordEngine(seconds_per_text=0.001)]
+    total = 3_000
+    with subscriber(settings) as results, member(settings, engines[0]):
+        produce(settings, (comment(f"c-{n}", f"text {n}") for n in range(total // 2)))
+        results.read(10)
+        with member(settings, engines[1]):
+            produce(settings, (comment(f"d-{n}", f"more {n}") for n in range(total // 2)))
+            results.read(total // 2)
+        results.read(total, timeout_s=90)
+        ids = [event.comment.id for event in results.events()]
+        assert len(set(ids)) == total
+        assert len(ids) == total, "cooperative hand-over finishes and commits what is in flight"
+    assert committed(settings) == total
+
+
+def test_repeats_are_classified_once(make_settings: MakeSettings) -> None:
+    settings = make_settings(max_batch_records=50)
+    texts = [f"spam {n % 10}" for n in range(1_000)]
+    random.Random(1).shuffle(texts)
+    produce(settings, (comment(f"c-{n}", text) for n, text in enumerate(texts)))
+    engine = WordEngine()
+    with member(settings, engine), subscriber(settings) as results:
+        results.read(1_000)
+    assert len(engine.classified) == 10
+    assert {event.answered_by for event in results.events()} == {"model", "memory"}
+
+
+def test_a_record_exactly_at_the_input_limit_comes_out_tagged_or_as_a_dead_letter(
+    make_apache_settings: MakeSettings,
+) -> None:
+    settings = make_apache_settings()
+    noise = random.Random(7)
+    filler = "".join(noise.choices("0123456789abcdefghijklmnopqrstuvwxyz", k=settings.input_max_record_bytes))
+
+    def sized(value_bytes: int) -> bytes:
+        return json.dumps({"id": "big", "text": "fine", "filler": filler[: value_bytes - 43]}).encode()
+
+    assert len(sized(1000)) == 1000
+    largest = _largest_accepted(settings, sized)
+    assert settings.input_max_record_bytes - largest < 200, "the record is at the limit, not below it"
+    too_long_text = json.dumps({"id": "long", "text": filler[: largest - 100]}).encode()
+    produce(settings, [too_long_text])
+    with member(settings, WordEngine()), subscriber(settings) as results:
+        results.read(2)
+        (letter,) = results.dead_letters()
+        (event,) = results.events()
+        assert letter.value() == too_long_text
+        assert event.comment.id == "big"
+
+
+def _largest_accepted(settings: Settings, sized: Callable[[int], bytes]) -> int:
+    """Produce one record that the input topic takes while it refuses one a byte larger; returns its value's size."""
+    refused: list[KafkaError] = []
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, "message.max.bytes": 10_000_000})
+
+    def count(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            refused.append(error)
+
+    for tries, value_bytes in enumerate(range(settings.input_max_record_bytes - 60, 0, -1), 1):
+        headers = [("number", b"0"), ("traceparent", b"00-11-22-01")]
+        producer.produce(settings.input_topic, value=sized(value_bytes), headers=headers, on_delivery=count)
+        producer.flush(30)
+        if len(refused) < tries:
+            assert refused, "the first size tried must be too large"
+            return value_bytes
+    raise AssertionError("no size was accepted")
+
+
+def test_a_result_too_large_for_its_topic_becomes_a_dead_letter_and_its_neighbours_do_not(
+    make_apache_settings: MakeSettings,
+) -> None:
+    settings = make_apache_settings(topic_partitions=1)
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    entry = ConfigEntry("max.message.bytes", "4000", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, settings.results_topic, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(timeout=10)
+    noise = random.Random(3)
+    large = "".join(noise.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(9_000))
+    values = [comment(f"c-{n}", large if n == 5 else f"small {n}") for n in range(10)]
+    produce(settings, values)
+    with member(settings, WordEngine()), subscriber(settings) as results:
+        results.read(10)
+        results.read_no_more()
+        (letter,) = results.dead_letters()
+    assert headers(letter)["dlq.reason"] == b"result-too-large"
+    assert letter.value() == values[5]
+    assert sorted(event.comment.id for event in results.events()) == sorted(f"c-{n}" for n in range(10) if n != 5)

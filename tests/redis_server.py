@@ -1,0 +1,78 @@
+"""A real redis-server for tests: on a free port, in a directory of its own, and theirs to hurt."""
+
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import redis
+
+from consumer.cache.embedded import free_port
+
+
+class RedisServer:
+    """One redis-server; `options` as on its command line, such as `("--maxmemory", "2mb")`."""
+
+    def __init__(self, directory: str, options: tuple[str, ...]) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        quiet = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", directory)
+        self._command = ["redis-server", "--port", str(self.port), *quiet, *options]
+        self.start()
+
+    def start(self) -> None:
+        """Start (again, on the same port, empty) and wait until it answers."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        wait_until(self._answers)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections are accepted by the kernel, and nobody answers."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def client(self) -> "redis.Redis":
+        """A plain client to look into it or to spoil it."""
+        return redis.Redis.from_url(self.url)
+
+    def _answers(self) -> bool:
+        try:
+            with self.client() as client:
+                client.ping()
+        except redis.AuthenticationError:
+            return True
+        except redis.ConnectionError:
+            return False
+        return True
+
+
+@contextmanager
+def running_redis(*options: str) -> Iterator[RedisServer]:
+    """A redis-server for as long as the context lasts; skips the test where none is installed."""
+    if not shutil.which("redis-server"):
+        pytest.skip("redis-server is not on the PATH")
+    with tempfile.TemporaryDirectory(prefix="moderate-test-") as directory:
+        server = RedisServer(directory, options)
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def wait_until(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    """Poll until `holds()`; fails the test when it does not within `timeout_s`."""
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, f"not so within {timeout_s:g} s"
+        time.sleep(0.01)
