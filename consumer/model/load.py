@@ -24,7 +24,7 @@ from consumer.model.errors import ModelError
 from consumer.model.labels import tag_groups
 
 BUNDLED = "bundled"
-DEFAULT_MAX_BATCH_TOKENS = 1024
+DEFAULT_MAX_BATCH_TOKENS = 2048
 
 _BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"
 _UNLIMITED = 1_000_000  # transformers writes 1e30 for "the tokenizer knows no limit"
