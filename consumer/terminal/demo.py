@@ -26,6 +26,7 @@ from schemas import TaggedComment
 from schemas.dead_letter import from_kafka
 
 WINDOW_RECORDS = 512
+BUILT_IN_WINDOW_RECORDS = 48
 WINDOW_BYTES = 2_000_000
 """The embedded broker keeps about 5 MB per partition and then forgets: never more than this without an outcome."""
 NO_PROGRESS_S = 120.0
@@ -104,11 +105,13 @@ def run_demo(
         consumer = _BackgroundConsumer(lambda stop: run_with(settings, engine, policy, stop))
         stack.callback(consumer.stop)
         screen.status("joining the consumer group (about 4 s on the embedded broker)")
-        return _pump(records, settings, producer, reader, consumer, screen, writer, stopping)
+        window_records = BUILT_IN_WINDOW_RECORDS if built_in else WINDOW_RECORDS
+        return _pump(records, window_records, settings, producer, reader, consumer, screen, writer, stopping)
 
 
 def _pump(
     records: Iterator[InputRecord],
+    window_records: int,
     settings: Settings,
     producer: Producer,
     reader: Consumer,
@@ -126,7 +129,7 @@ def _pump(
         # The first record goes alone: it shows that the group is joined, and keeps the join out of the latencies.
         while (
             upcoming
-            and ledger.in_flight < WINDOW_RECORDS
+            and ledger.in_flight < window_records
             and ledger.in_flight_bytes < WINDOW_BYTES
             and (ledger.sent != 1 or not ledger.in_flight)
         ):

@@ -1,0 +1,108 @@
+"""The contracts, and the files generated from them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+import schemas
+from schemas import Comment, DeadLetterHeaders, DeadLetterReason, Feedback, TaggedComment
+from schemas.dead_letter import from_kafka, to_kafka
+from schemas.export import EVENTS, asyncapi, json_schemas, write
+
+GENERATED = Path(schemas.__file__).parent / "json"
+
+
+def test_the_generated_files_are_what_the_models_say(tmp_path: Path) -> None:
+    fresh = {path.name: path.read_text() for path in write(tmp_path)}
+    committed = {path.name: path.read_text() for path in GENERATED.iterdir()}
+    assert committed == fresh, "run `moderate schemas export schemas/json` and commit the result"
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_the_example_of_each_event_keeps_its_json_schema_and_its_model(name: str) -> None:
+    schema = json_schemas()[name]
+    (example,) = schema["examples"]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(example, schema)
+    EVENTS[name].model_validate_json(json.dumps(example))
+
+
+def test_every_reference_of_the_asyncapi_document_points_somewhere() -> None:
+    document = asyncapi()
+
+    def references(node: Any) -> list[str]:
+        if isinstance(node, dict):
+            own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+            return own + [found for value in node.values() for found in references(value)]
+        return [found for value in node for found in references(value)] if isinstance(node, list) else []
+
+    found = references(document)
+    assert len(found) >= 12
+    for reference in found:
+        node: Any = document
+        for step in reference.removeprefix("#/").split("/"):
+            node = node[step]
+
+
+def test_the_contracts_can_be_imported_without_the_consumer() -> None:
+    program = "import sys; sys.modules['consumer'] = None; import schemas, schemas.export; print(schemas.Comment)"
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"id": "", "text": "x"},
+        {"id": "a" * 257, "text": "x"},
+        {"id": "a", "text": "   "},
+        {"id": "a", "text": "x" * 10_001},
+        {"id": 1, "text": "x"},
+        {"id": "a", "text": "x", "language": "not a tag"},
+        {"id": "a", "text": "x", "created_at": "yesterday"},
+        {"id": "a", "text": "x", "created_at": 1_700_000_000},
+        {"id": "a", "text": "x", "created_at": "2026-01-01T00:00:00"},
+        {"id": "a", "text": "x", "metadata": []},
+    ],
+)
+def test_a_comment_that_breaks_the_contract_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Comment.model_validate_json(json.dumps(fields))
+
+
+def test_unknown_fields_of_a_comment_are_kept() -> None:
+    comment = Comment.model_validate_json('{"id": "a", "text": " hi ", "future": {"x": 1}}')
+    assert comment.model_dump()["future"] == {"x": 1}
+    assert comment.text == "hi"
+
+
+@given(st.sampled_from(list(DeadLetterReason)), st.text(), st.integers(0, 2**40), st.none() | st.integers(0, 2**50))
+def test_dead_letter_headers_survive_kafka(
+    reason: DeadLetterReason, detail: str, offset: int, timestamp: int | None
+) -> None:
+    detail = detail.encode("utf-8", "replace").decode()
+    headers = DeadLetterHeaders(
+        reason=reason, detail=detail, topic="comments", partition=3, offset=offset, timestamp=timestamp
+    )
+    assert from_kafka([("traceparent", b"x"), *to_kafka(headers)]) == headers
+
+
+def test_feedback_must_correct_something() -> None:
+    example = json_schemas()["feedback"]["examples"][0]
+    Feedback.model_validate_json(json.dumps(example))
+    with pytest.raises(ValidationError):
+        Feedback.model_validate_json(json.dumps(example | {"labels": {}}))
+
+
+def test_a_score_outside_zero_to_one_is_no_tagged_comment() -> None:
+    example = json_schemas()["tagged-comment"]["examples"][0]
+    example["tags"]["toxicity"]["score"] = 1.5
+    with pytest.raises(ValidationError):
+        TaggedComment.model_validate_json(json.dumps(example))

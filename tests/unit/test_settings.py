@@ -1,0 +1,102 @@
+"""Settings: read from the environment and .env, refused with a sentence, documented from one place."""
+
+from pathlib import Path
+
+import pytest
+
+from consumer.settings import GUARDED_CLIENT_SETTINGS, Settings
+from consumer.settings_parsing import SettingsError, load_settings, misspelled
+from consumer.terminal.settings_table import as_env, as_markdown
+
+ROOT = Path(__file__).parents[2]
+NAMES = [name.upper() for name in Settings.model_fields]
+
+
+@pytest.fixture(autouse=True)
+def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory without .env, and no setting in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_the_readme_table_and_env_example_say_what_the_settings_are() -> None:
+    assert as_markdown() in (ROOT / "README.md").read_text(), "run `moderate settings --markdown`"
+    assert (ROOT / ".env.example").read_text() == as_env(), "run `moderate settings --env`"
+
+
+def test_every_setting_has_a_meaning() -> None:
+    assert all(
+        (field.description and field.description[0].isupper()) or "`" in (field.description or "")
+        for field in Settings.model_fields.values()
+    )
+
+
+def test_the_example_env_file_is_accepted_with_every_line_active(empty_directory: Path) -> None:
+    lines = [
+        line.removeprefix("#") for line in as_env().splitlines() if line.startswith("#") and "=" in line.split(" ")[0]
+    ]
+    assert len(lines) == len(NAMES)
+    (empty_directory / ".env").write_text("\n".join(lines))
+    assert load_settings() == Settings()
+
+
+def test_an_unknown_name_in_env_file_is_refused_with_the_name_that_was_meant(empty_directory: Path) -> None:
+    (empty_directory / ".env").write_text("KAFKA_BOOTSTRAP_SERVER=x:9092\n")
+    with pytest.raises(
+        SettingsError, match="KAFKA_BOOTSTRAP_SERVER, which is not a setting; did you mean KAFKA_BOOTSTRAP_SERVERS"
+    ):
+        load_settings()
+
+
+def test_only_near_misspellings_in_the_environment_are_warned_about() -> None:
+    environment = {
+        "REDIS_ULR": "x",
+        "KAFKA_PORT": "tcp://1",
+        "REDIS_SERVICE_HOST": "x",
+        "PATH": "/",
+        "MODEL": "bundled",
+    }
+    (warning,) = misspelled(environment, NAMES)
+    assert "REDIS_ULR" in warning
+    assert "REDIS_URL" in warning
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"results_topic": "comments"}, "four different topics"),
+        ({"kafka_session_timeout_ms": 400_000}, "KAFKA_SESSION_TIMEOUT_MS must be below"),
+        ({"kafka_extra_config": '{"enable.auto.commit": true}'}, "KAFKA_EXTRA_CONFIG must not set enable.auto.commit"),
+        ({"kafka_sasl_mechanism": "PLAIN"}, "needs KAFKA_SECURITY_PROTOCOL"),
+        ({"kafka_security_protocol": "SASL_SSL"}, "needs KAFKA_SASL_MECHANISM"),
+        ({"kafka_ssl_key_location": "/key.pem"}, "belong together"),
+        ({"redis_url": "localhost:6379"}, "REDIS_URL must begin with"),
+        ({"policy_review": '{"toxicity.toxic": 0.95}'}, "POLICY_REVIEW for toxicity.toxic is above"),
+        ({"policy_review": '{"toxicity.toxic": 1.5}'}, "POLICY_REVIEW"),
+        ({"policy_reject": "[1]"}, "must be a JSON object"),
+        ({"delivery": "exactly-once"}, "DELIVERY"),
+        ({"http_port": 8080}, "HTTP_PORT"),
+        ({"max_batch_records": 0}, "MAX_BATCH_RECORDS"),
+    ],
+)
+def test_an_unsafe_setting_is_refused_in_a_sentence_that_names_it(fields: dict[str, object], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        load_settings(**fields)
+
+
+@pytest.mark.parametrize("name", sorted(GUARDED_CLIENT_SETTINGS))
+def test_no_client_property_that_carries_a_guarantee_can_be_overridden(name: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load_settings(kafka_extra_config={name: "x"})
+
+
+def test_an_error_never_quotes_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "hunter2://nonsense")
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hunter2")
+    monkeypatch.setenv("MAX_BATCH_RECORDS", "hunter2")
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert "hunter2" not in str(raised.value)
+    assert "hunter2" not in repr(Settings.model_construct(kafka_sasl_password="x"))
