@@ -1,0 +1,186 @@
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from consumer.answer import Answer, Unanswerable
+from consumer.model import Engine, ModelError, load_engine
+from tests.tiny_models import MAX_TOKENS, save_classifier
+
+Forward = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_classifier(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def engine(directory: Path) -> Engine:
+    return load_engine(str(directory), device="cpu", dtype="float32", max_batch_tokens=64)
+
+
+def answers(engine: Engine, texts: list[str]) -> list[Answer]:
+    found = engine.classify([engine.model_text(text) for text in texts])
+    return [answer for answer in found if isinstance(answer, Answer)]
+
+
+def spy_on_forward(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, behave: Callable[[torch.Tensor, Any], Any]
+) -> list[int]:
+    """Let `behave(input_ids, output)` see and change every forward pass; return the list of their sizes in texts."""
+    sizes: list[int] = []
+    network: Forward = engine._model
+
+    def forward(*, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        sizes.append(len(input_ids))
+        return behave(input_ids, network(input_ids=input_ids, attention_mask=attention_mask))
+
+    monkeypatch.setattr(engine, "_model", forward)
+    return sizes
+
+
+def letter_z(engine: Engine) -> int:
+    token = engine._tokenizer.token_to_id("z")
+    assert token is not None
+    return token
+
+
+def fail_on_z(engine: Engine) -> Callable[[torch.Tensor, Any], Any]:
+    z = letter_z(engine)
+
+    def behave(input_ids: torch.Tensor, output: Any) -> Any:
+        if bool(torch.eq(input_ids, z).any()):
+            raise RuntimeError("the text was: z")
+        return output
+
+    return behave
+
+
+def test_answers_come_in_the_order_of_the_texts(engine: Engine) -> None:
+    texts = ["a", "a long one", "b b", "a much longer one than that", "c"]
+    together = answers(engine, texts)
+    for text, answer in zip(texts, together, strict=True):
+        alone = answers(engine, [text])[0]
+        assert answer.scores == pytest.approx(alone.scores, abs=1e-4)
+    assert len({answer.scores for answer in together}) == len(texts)
+
+
+def test_equal_texts_run_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = spy_on_forward(engine, monkeypatch, lambda _, output: output)
+    found = engine.classify(["a", "b", "a", "a"])
+    assert sum(sizes) == 2
+    assert found[0] == found[2] == found[3] != found[1]
+
+
+def test_no_texts_get_no_answers(engine: Engine) -> None:
+    assert engine.classify([]) == []
+
+
+def test_micro_batches_stay_within_the_token_budget(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    padded: list[int] = []
+
+    def behave(input_ids: torch.Tensor, output: Any) -> Any:
+        padded.append(input_ids.numel())
+        return output
+
+    spy_on_forward(engine, monkeypatch, behave)
+    answers(engine, [f"{'a ' * (n % 9)}{n}" for n in range(60)])
+    assert max(padded) <= 64
+
+
+def test_every_score_is_in_0_to_1_and_a_softmax_group_sums_to_1(engine: Engine) -> None:
+    for answer in answers(engine, ["hello", "", "!!!", "zq"]):
+        assert len(answer.scores) == 4
+        assert all(0.0 <= score <= 1.0 for score in answer.scores)
+        assert sum(answer.scores[:3]) == pytest.approx(1.0)
+
+
+def test_a_text_longer_than_the_model_is_truncated_and_says_so(engine: Engine) -> None:
+    fits, longer = answers(engine, ["a " * (MAX_TOKENS - 2), "a " * (MAX_TOKENS - 1)])
+    assert (fits.truncated, longer.truncated) == (False, True)
+    assert longer.scores == pytest.approx(fits.scores, abs=1e-4)
+
+
+def test_texts_that_differ_only_in_what_the_model_ignores_have_one_model_text(engine: Engine) -> None:
+    assert engine.model_text("Café  OK") == engine.model_text("cafe ok") == "cafe ok"
+
+
+def test_a_special_token_written_in_a_comment_is_text(engine: Engine) -> None:
+    plain, spelled = answers(engine, ["a b", "a [SEP] b"])
+    assert plain.scores != spelled.scores
+    assert engine._encode(["a [SEP] b"])[0].ids.count(3) == 1  # type: ignore[union-attr]
+
+
+def test_a_text_that_makes_the_model_fail_is_found_and_leaves_the_others_unharmed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["a", "b", "z", "c", "d", "e", "z z"]
+    spy_on_forward(engine, monkeypatch, fail_on_z(engine))
+    found = engine.classify(texts)
+    assert [isinstance(answer, Unanswerable) for answer in found] == ["z" in text for text in texts]
+    assert found[2] == Unanswerable("the model failed on it: RuntimeError")
+
+
+def test_scores_that_are_not_finite_never_come_out(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    z = letter_z(engine)
+
+    def behave(input_ids: torch.Tensor, output: Any) -> Any:
+        output.logits[torch.eq(input_ids, z).any(dim=1)] = float("nan")
+        return output
+
+    spy_on_forward(engine, monkeypatch, behave)
+    found = engine.classify(["a", "z", "b"])
+    assert isinstance(found[0], Answer)
+    assert found[1] == Unanswerable("the model failed on it: its scores are not finite")
+    assert isinstance(found[2], Answer)
+
+
+def test_a_model_that_fails_on_an_ordinary_text_too_is_broken(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def behave(input_ids: torch.Tensor, output: Any) -> Any:
+        raise RuntimeError("secret text")
+
+    spy_on_forward(engine, monkeypatch, behave)
+    with pytest.raises(ModelError, match="fails on an ordinary text") as caught:
+        engine.classify(["a", "b"])
+    assert "secret" not in str(caught.value)
+    with pytest.raises(ModelError, match="fails on an ordinary text"):
+        engine.warm_up()
+
+
+def test_a_text_that_the_tokenizer_refuses_leaves_the_others_unharmed(engine: Engine) -> None:
+    found = engine.classify(["a", "\ud83d", "b"])
+    assert isinstance(found[0], Answer)
+    assert found[1] == Unanswerable("the tokenizer failed on it")
+    assert isinstance(found[2], Answer)
+
+
+def test_a_text_alone_and_in_a_padded_bf16_batch_score_within_0_02(directory: Path) -> None:
+    engine = load_engine(str(directory), device="cpu", dtype="bfloat16")
+    texts = [f"{'word ' * (n % 6)}{n}" for n in range(40)]
+    for text, together in zip(texts, answers(engine, texts), strict=True):
+        assert answers(engine, [text])[0].scores == pytest.approx(together.scores, abs=0.02)
+
+
+def test_model_text_may_be_called_while_another_thread_classifies(engine: Engine) -> None:
+    texts = [f"Text {n}" for n in range(300)]
+    expected = [engine.model_text(text) for text in texts]
+    wrong: list[str] = []
+
+    def prepare() -> None:
+        for _ in range(5):
+            wrong.extend(text for text, want in zip(texts, expected, strict=True) if engine.model_text(text) != want)
+
+    thread = threading.Thread(target=prepare)
+    thread.start()
+    assert len(answers(engine, texts)) == 300
+    thread.join()
+    assert wrong == []
+
+
+def test_warming_up_a_good_model_is_quiet(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
+    engine.warm_up()
+    assert capfd.readouterr() == ("", "")
