@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from consumer.errors import ReaderError
 
@@ -62,7 +63,10 @@ def fit(
         fit_model(train_rows, dev_rows, output, options, resume=resume)
     except ReaderError as error:
         raise _refusal(error) from error
-    console.print(f"wrote {output}; next: moderate train evaluate {output} --data {dev}")
+    console.print(
+        f"wrote {escape(str(output))}; next: moderate train evaluate {escape(str(output))} --data {escape(str(dev))}",
+        soft_wrap=True,
+    )
 
 
 @train_app.command()
@@ -101,5 +105,5 @@ def _need_extra() -> None:
 
 
 def _refusal(reason: object) -> typer.Exit:
-    Console(stderr=True).print(f"[bold red]error:[/] {reason}", highlight=False, soft_wrap=True)
+    Console(stderr=True).print(f"[bold red]error:[/] {escape(str(reason))}", highlight=False, soft_wrap=True)
     return typer.Exit(2)

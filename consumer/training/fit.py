@@ -62,11 +62,18 @@ def fit(train: Sequence[Row], dev: Sequence[Row], output: Path, options: FitOpti
     work = output.with_name(f"{output.name}.work")
     if output.exists():
         raise TrainingError(f"{output} exists already; remove it or choose another output directory")
+    if not train or not dev:
+        raise TrainingError(
+            f"no {'dev' if train else 'training'} row is left after cleaning and, in training, after leaving out the "
+            "texts of dev; give files of different rows"
+        )
     checkpoint: str | None = None
     if resume and work.is_dir():
         checkpoint = get_last_checkpoint(str(work))  # type: ignore[no-untyped-call]
     if resume and checkpoint is None:
         raise TrainingError(f"there is no checkpoint in {work} to resume; leave --resume out")
+    if not resume and work.exists():
+        raise TrainingError(f"{work} holds an earlier run; add --resume to continue it, or remove it")
     set_seed(options.seed)
     targets = targets_of(train, class_weights=options.class_weights)
     tokenizer, model = _build(options, targets)
