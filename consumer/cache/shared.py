@@ -32,7 +32,7 @@ REMEDIES = {
     "NoPermissionError": "allow this user MGET and SET on the keys moderate:*",
     "OutOfMemoryError": "raise Redis' maxmemory, or set its maxmemory-policy to allkeys-lru",
     "ReadOnlyError": "this is a replica: name the primary in REDIS_URL",
-    "ConnectionError": "check that Redis runs and that REDIS_URL names it",
+    "ConnectionError": "check that Redis runs, that REDIS_URL names it, and the certificate of a rediss:// one",
     "TimeoutError": "Redis is too slow or hangs; CACHE_TIMEOUT_MS is how long a batch waits for it",
 }
 

@@ -1,6 +1,6 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -211,20 +211,32 @@ def test_a_failure_nobody_thought_of_is_a_miss(started: Start, store: FakeStore)
     assert cache.get_many([b"a"]) == {b"a": b"1"}
 
 
-def test_reads_go_before_waiting_writes_and_writes_beyond_the_bound_are_dropped(
-    started: Start, store: FakeStore
-) -> None:
-    cache = started(TIMEOUT_S)
+def hung_in_a_write_with_more_waiting(cache: SharedCache, store: FakeStore) -> None:
     store.answering.clear()
     cache.put_many({b"0": b""})
     wait_until(lambda: ("write", [b"0"]) in store.asked)
     for number in range(1, 100):
         cache.put_many({str(number).encode(): b""})
-    assert cache.get_many([b"read"]) == {}
+
+
+def test_a_read_goes_before_waiting_writes(started: Start, store: FakeStore) -> None:
+    cache = started(PATIENT_S)
+    hung_in_a_write_with_more_waiting(cache, store)
+    waiting = cache._requests.qsize()
+    reader = Thread(target=cache.get_many, args=([b"read"],))
+    reader.start()
+    wait_until(lambda: cache._requests.qsize() > waiting)
     store.answering.set()
-    wait_until(lambda: cache.get_many([b"read again"]) == {} and len(store.values) == 1 + MAX_WAITING_WRITES)
-    operations = [what for what, _ in store.asked[1:]]
-    assert operations.count("write") == 1 + MAX_WAITING_WRITES
+    reader.join()
+    assert store.asked[1:3] == [("write", [b"0"]), ("read", [b"read"])]
+
+
+def test_writes_beyond_the_bound_are_dropped(started: Start, store: FakeStore) -> None:
+    cache = started(PATIENT_S)
+    hung_in_a_write_with_more_waiting(cache, store)
+    store.answering.set()
+    cache.close()
+    assert len(store.values) == 1 + MAX_WAITING_WRITES
 
 
 def test_close_writes_what_is_pending_and_closes_the_store(started: Start, store: FakeStore) -> None:
