@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         min_length=1,
         description="`bundled`, a model directory, or a Hugging Face id that is already in the local cache.",
     )
-    model_device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, …")
+    model_device: str = Field("auto", description="Where the model runs: `auto`, `cpu`, `cuda`, `cuda:1`.")
     model_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format of the model; auto = the fastest that is exact enough here."
     )

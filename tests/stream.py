@@ -66,7 +66,10 @@ def produce(
         {"bootstrap.servers": settings.kafka_bootstrap_servers, "message.max.bytes": 100_000_000, **config}
     )
     for number, value in enumerate(values):
-        headers = [("number", str(number).encode()), ("traceparent", b"00-11-22-01")]
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("number", str(number).encode()),
+            ("traceparent", b"00-11-22-01"),
+        ]
         while True:
             try:
                 producer.produce(settings.input_topic, value=value, key=key(number) if key else None, headers=headers)
@@ -146,7 +149,7 @@ def subscriber(settings: Settings) -> Iterator[Subscriber]:
 
 def headers(message: Message) -> dict[str, bytes]:
     """A message's headers; the last of a name counts."""
-    return {name: value for name, value in message.headers() or [] if isinstance(value, bytes)}  # type: ignore[misc]
+    return {name: value for name, value in dict(message.headers() or ()).items() if isinstance(value, bytes)}
 
 
 def committed(settings: Settings) -> int:

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from confluent_kafka import KafkaError, Message, Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 
 from consumer.settings import Settings
 from tests.fakes import WordEngine
@@ -179,7 +181,7 @@ def _largest_accepted(settings: Settings, sized: Callable[[int], bytes]) -> int:
             refused.append(error)
 
     for tries, value_bytes in enumerate(range(settings.input_max_record_bytes - 60, 0, -1), 1):
-        headers = [("number", b"0"), ("traceparent", b"00-11-22-01")]
+        headers: list[tuple[str, str | bytes | None]] = [("number", b"0"), ("traceparent", b"00-11-22-01")]
         producer.produce(settings.input_topic, value=sized(value_bytes), headers=headers, on_delivery=count)
         producer.flush(30)
         if len(refused) < tries:
