@@ -8,6 +8,7 @@ import pytest
 from consumer.batch import Refusal
 from consumer.decode import Decoded, decode
 from consumer.demo_data import BrokenRecord, broken, comments
+from consumer.model.cleaning import clean
 
 
 def test_every_demo_comment_keeps_the_contract_under_an_id_of_its_own() -> None:
@@ -19,8 +20,22 @@ def test_every_demo_comment_keeps_the_contract_under_an_id_of_its_own() -> None:
 def test_the_demo_has_repeats_long_texts_and_many_scripts() -> None:
     texts = [json.loads(value)["text"] for value in comments()]
     assert Counter(texts).most_common(1)[0][1] >= 20
-    assert max(map(len, texts)) > 9_000
-    assert sum(not text.isascii() for text in texts) > 30
+    assert max(map(len, texts)) > 9_900
+    assert sum(not text.isascii() for text in texts) > 90
+    assert any(not clean(text) for text in texts)
+
+
+def test_the_same_text_comes_from_several_authors() -> None:
+    authors: dict[str, set[str]] = {}
+    for value in comments():
+        comment = json.loads(value)
+        authors.setdefault(comment["text"], set()).add(comment["author_id"])
+    assert sum(len(names) >= 4 for names in authors.values()) >= 10
+
+
+def test_the_optional_fields_and_one_of_the_producers_own_are_there() -> None:
+    fields = set().union(*(json.loads(value) for value in comments()))
+    assert fields == {"id", "text", "author_id", "thread_id", "language", "created_at", "metadata", "reply_to"}
 
 
 @pytest.mark.parametrize("record", broken(), ids=lambda record: record.name)
