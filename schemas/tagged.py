@@ -15,7 +15,7 @@ AnsweredBy = Literal["model", "memory", "redis"]
 
 EXAMPLE_TAGGED: dict[str, JsonValue] = {
     "schema_version": SCHEMA_VERSION,
-    "event_id": "comments-3-51872",
+    "event_id": "comments-3-51872-1772357400250",
     "comment": EXAMPLE_COMMENT,
     "tags": {
         "sentiment": {

@@ -14,11 +14,15 @@ Timestamp = Annotated[
     datetime,
     GetPydanticSchema(
         lambda _source, _handler: core_schema.json_or_python_schema(
-            json_schema=core_schema.chain_schema(
-                [
-                    core_schema.str_schema(pattern=_RFC_3339, strict=True),
-                    core_schema.datetime_schema(tz_constraint="aware", strict=False),
-                ]
+            json_schema=core_schema.custom_error_schema(
+                core_schema.chain_schema(
+                    [
+                        core_schema.str_schema(pattern=_RFC_3339, strict=True),
+                        core_schema.datetime_schema(tz_constraint="aware", strict=False),
+                    ]
+                ),
+                custom_error_type="rfc_3339",
+                custom_error_message="Input should be an RFC 3339 time with an offset, such as 2026-03-01T09:30:00Z",
             ),
             python_schema=core_schema.datetime_schema(tz_constraint="aware", strict=True),
         )

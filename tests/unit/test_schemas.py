@@ -68,6 +68,8 @@ def test_the_contracts_can_be_imported_without_the_consumer() -> None:
         {"id": "a", "text": "x", "language": "not a tag"},
         {"id": "a", "text": "x", "created_at": "yesterday"},
         {"id": "a", "text": "x", "created_at": 1_700_000_000},
+        {"id": "a", "text": "x", "created_at": "1700000000"},
+        {"id": "a", "text": "x", "created_at": "2026-02-31T00:00:00Z"},
         {"id": "a", "text": "x", "created_at": "2026-01-01T00:00:00"},
         {"id": "a", "text": "x", "metadata": []},
     ],
@@ -94,11 +96,45 @@ def test_dead_letter_headers_survive_kafka(
     assert from_kafka([("traceparent", b"x"), *to_kafka(headers)]) == headers
 
 
-def test_feedback_must_correct_something() -> None:
-    example = json_schemas()["feedback"]["examples"][0]
-    Feedback.model_validate_json(json.dumps(example))
+def test_of_a_dead_letter_that_came_twice_the_last_headers_count() -> None:
+    first = DeadLetterHeaders(
+        reason=DeadLetterReason.TEXT_FAILS_MODEL, detail="", topic="comments", partition=0, offset=1
+    )
+    second = first.model_copy(update={"offset": 9})
+    assert from_kafka([*to_kafka(first), *to_kafka(second)]) == second
+
+
+def test_a_record_that_is_no_dead_letter_is_refused_with_the_headers_at_fault() -> None:
+    with pytest.raises(ValueError, match=r"dlq\.reason: .*dlq\.offset: "):
+        from_kafka(
+            [("dlq.reason", b"because"), ("dlq.detail", b""), ("dlq.topic", b"comments"), ("dlq.partition", b"0")]
+        )
+
+
+def test_the_message_of_an_error_never_quotes_the_comment() -> None:
+    example = json_schemas()["tagged-comment"]["examples"][0]
+    example["comment"] = {"id": 1, "text": ["quite private words"]}
+    for event, model in ((example["comment"], Comment), (example, TaggedComment)):
+        with pytest.raises(ValidationError) as refused:
+            model.model_validate_json(json.dumps(event))
+        assert "private" not in str(refused.value)
+
+
+def test_the_text_of_a_tagged_comment_may_be_left_out() -> None:
+    example = json_schemas()["tagged-comment"]["examples"][0]
+    del example["comment"]["text"]
+    jsonschema.validate(example, json_schemas()["tagged-comment"])
+    assert TaggedComment.model_validate_json(json.dumps(example)).comment.text is None
+
+
+@pytest.mark.parametrize("labels", [{}, {"toxicity": None}, {"sentimnet": "neutral"}, {"sentiment": "toxic"}])
+def test_feedback_must_correct_something_that_there_is(labels: dict[str, object]) -> None:
+    schema = json_schemas()["feedback"]
+    feedback = schema["examples"][0] | {"labels": labels}
     with pytest.raises(ValidationError):
-        Feedback.model_validate_json(json.dumps(example | {"labels": {}}))
+        Feedback.model_validate_json(json.dumps(feedback))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(feedback, schema)
 
 
 def test_a_score_outside_zero_to_one_is_no_tagged_comment() -> None:
