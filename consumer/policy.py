@@ -67,5 +67,6 @@ def _furthest_above(thresholds: Mapping[str, float], tags: Mapping[str, Tag]) ->
 
 
 def _decision(action: Action, name: str, score: float, threshold: float) -> Decision:
-    reason = f"{name} {score:.3f} is at or above {threshold:.2f}"
+    # The same digits for both: rounded apart, 0.676 would be "at or above" 0.675 written as 0.68.
+    reason = f"{name} {score:.3f} is at or above {threshold:.3f}"
     return Decision.model_construct(action=action, rule=f"{action}:{name}", reason=reason)

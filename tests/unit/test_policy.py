@@ -29,7 +29,7 @@ def test_the_default_policy_reviews_from_a_half_and_rejects_from_nine_tenths(tox
 def test_the_decision_names_the_rule_and_gives_the_score_and_the_threshold() -> None:
     decision = Policy().decide(tags(0.953))
     assert decision.rule == "reject:toxicity.toxic"
-    assert decision.reason == "toxicity.toxic 0.953 is at or above 0.90"
+    assert decision.reason == "toxicity.toxic 0.953 is at or above 0.900"
 
 
 @given(thresholds, thresholds, score, score, score)
