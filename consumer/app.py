@@ -122,7 +122,9 @@ def run_with(settings: Settings, engine: LoadedModel, policy: Policy, stopping: 
             assignment,
             OffsetCommitter(consumer, assignment, timeout_s=settings.kafka_delivery_timeout_ms / 1000),
             max_records=settings.max_batch_records,
-            revoke_timeout_s=settings.kafka_max_poll_interval_ms / 1000 * REVOKE_SHARE,
+            revoke_timeout_s=min(
+                settings.kafka_max_poll_interval_ms / 1000 * REVOKE_SHARE, settings.shutdown_timeout_s
+            ),
         )
         stack.callback(source.close)
 
@@ -144,7 +146,7 @@ def run_with(settings: Settings, engine: LoadedModel, policy: Policy, stopping: 
         )
         log.info("consuming", topic=settings.input_topic, delivery=settings.delivery)
         pipeline.run(stopping)
-    log.info("stopped", meaning="all work in flight was published and committed")
+    log.info("stopped")
 
 
 def make_policy(settings: Settings, labels: Mapping[str, Sequence[str]]) -> Policy:

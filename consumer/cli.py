@@ -14,6 +14,7 @@ from rich.text import Text
 from consumer import __version__
 from consumer.errors import ReaderError
 from consumer.settings_parsing import SettingsError, load_settings, misspelled_in_environment
+from consumer.terminal.text import printable
 from consumer.training.cli import train_app
 
 app = typer.Typer(
@@ -57,7 +58,7 @@ def run() -> None:
         settings = load_settings()
     import structlog
 
-    from consumer.telemetry.logs import set_up_logs
+    from consumer.telemetry.logs import frames_of, set_up_logs
 
     set_up_logs(settings.log_level, settings.log_format)
     log = structlog.get_logger()
@@ -71,7 +72,7 @@ def run() -> None:
         log.error("stopped_by_error", error=str(error), kind=type(error).__name__)
         raise typer.Exit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED) from None
     except Exception as error:
-        log.exception("stopped_by_bug", error=repr(error))
+        log.error("stopped_by_bug", error=type(error).__name__, frames=frames_of(error))
         raise typer.Exit(EXIT_FAILED) from None
 
 
@@ -103,6 +104,7 @@ def demo(
         from consumer.telemetry.logs import set_up_logs
         from consumer.terminal.demo import built_in_records, run_demo
         from consumer.terminal.inputs import read_records, size_bytes
+        from consumer.terminal.outcome_files import refuse_to_overwrite
         from consumer.terminal.screens import LiveScreen, summary
 
         set_up_logs("warning", "console")
@@ -112,6 +114,8 @@ def demo(
         total = len(list(built_in_records())) if built_in else size_bytes(input_file)
         stop = StopOnSignal()
         output = Path(output_file) if output_file else None
+        if output:
+            refuse_to_overwrite(input_file, output)
         with LiveScreen(console, total, by_bytes=not built_in) as screen:
             ledger, elapsed_s = run_demo(records, screen, output, built_in=built_in, stopping=stop.stopping)
         console.print()
@@ -229,7 +233,9 @@ def _require_brokers(bootstrap_servers: str) -> None:
 
 
 def _complain(sentence: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble(("error: ", "bold red"), sentence))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        Text.assemble(("error: ", "bold red"), printable(sentence))
+    )
 
 
 @contextmanager

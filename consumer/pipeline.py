@@ -12,6 +12,7 @@ from consumer.decode import decode
 from consumer.errors import ReaderError
 from consumer.outputs import Outputs, now_rfc3339
 from consumer.stage import POLL_S, Failure, Inbox, Stage
+from consumer.telemetry.logs import frames_of
 from consumer.telemetry.progress import Progress
 from schemas import AnsweredBy, DeadLetterReason
 
@@ -146,15 +147,18 @@ class Pipeline:
         while not stopping() and not self._failure:
             batch = self._source.take(POLL_S)
             if batch is not None:
-                self._hand_over(batch)
+                self._hand_over(batch, stopping)
         self._drain()
         self._progress.report(final=True)
 
-    def _hand_over(self, batch: Batch) -> None:
-        """Wait for room; after a second of waiting pause and poll, so that a slow model never costs the membership."""
+    def _hand_over(self, batch: Batch, stopping: Callable[[], bool]) -> None:
+        """Wait for room; after a second of waiting pause and poll, so that a slow model never costs the membership.
+
+        On a stop the batch is let go: uncommitted and not in flight, it is read again.
+        """
         leases = list(batch.next_offsets)
         waiting_since = time.monotonic()
-        while not self._failure:
+        while not self._failure and not stopping():
             # Counted before it is offered: once in the queue, a later stage may finish it at any moment.
             self._in_flight.took(leases)
             if self._entrance.offer(batch, POLL_S):
@@ -173,16 +177,26 @@ class Pipeline:
                 return
             self._source.put_back_pressure()
         if self._failure:
-            raise PipelineError(f"stage {self._failure.stage} failed: {self._failure.error}") from self._failure.error
+            raise self._stage_error(self._failure.error)
         self._in_flight.abandon()
         raise PipelineError(
             f"work in flight was not finished within SHUTDOWN_TIMEOUT_S={self._shutdown_timeout_s:g}; it "
             "is uncommitted and will be read again."
         )
 
+    def _stage_error(self, error: BaseException | None) -> PipelineError:
+        """Only messages of our own are passed on; another library's may quote a comment."""
+        if isinstance(error, ReaderError):
+            return PipelineError(f"stage {self._failure.stage} failed: {error}")
+        if error is not None:
+            log.error("stage_failed", stage=self._failure.stage, error=type(error).__name__, frames=frames_of(error))
+        return PipelineError(
+            f"stage {self._failure.stage} failed with {type(error).__name__}; its log line has the frames"
+        )
+
     def _prepare(self, batch: Batch) -> None:
         """Decode, clean, and answer what has been seen before."""
-        for item in batch.items:
+        for item in batch.waiting():
             decoded = decode(item.record.value)
             if isinstance(decoded, Refusal):
                 item.refusal = decoded

@@ -21,6 +21,13 @@ GUARDED_CLIENT_SETTINGS = {
     "enable.auto.offset.store": "offsets are committed only after every result is acknowledged",
     "enable.idempotence": "without it a retry can duplicate or reorder results",
     "group.id": "set KAFKA_GROUP_ID instead",
+    "auto.offset.reset": "set KAFKA_AUTO_OFFSET_RESET instead",
+    "delivery.timeout.ms": "set KAFKA_DELIVERY_TIMEOUT_MS instead",
+    "isolation.level": "records of aborted transactions are no comments",
+    "max.poll.interval.ms": "set KAFKA_MAX_POLL_INTERVAL_MS instead",
+    "message.timeout.ms": "set KAFKA_DELIVERY_TIMEOUT_MS instead",
+    "metadata.broker.list": "set KAFKA_BOOTSTRAP_SERVERS instead",
+    "session.timeout.ms": "set KAFKA_SESSION_TIMEOUT_MS instead",
     "group.instance.id": "set KAFKA_GROUP_INSTANCE_ID instead",
     "group.protocol": "only the classic group protocol is supported",
     "partition.assignment.strategy": "members of one group must agree on cooperative-sticky",
@@ -49,7 +56,7 @@ class Settings(BaseSettings):
         "earliest", description="Where a group without a committed offset begins."
     )
     kafka_session_timeout_ms: int = Field(
-        45_000, ge=1_000, description="Milliseconds without a heartbeat until the group gives a member up."
+        45_000, ge=6_000, description="Milliseconds without a heartbeat until the group gives a member up."
     )
     kafka_max_poll_interval_ms: int = Field(
         300_000,
@@ -77,6 +84,7 @@ class Settings(BaseSettings):
     kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="Password of the private key.")
     kafka_extra_config: ClientConfig = Field(
         default_factory=dict,
+        repr=False,
         description="JSON object of further librdkafka properties, given to the consumer and the producer.",
     )
 

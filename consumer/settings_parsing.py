@@ -50,13 +50,20 @@ def load_settings(**overrides: object) -> "Settings":
     known = [name.upper() for name in Settings.model_fields]
     env_file = Path(".env")
     if env_file.is_file():
-        _refuse_unknown_names(dotenv_values(env_file), known)
+        _refuse_unknown_names(_read_env_file(env_file), known)
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(
             "\n".join(_sentence(detail) for detail in error.errors(include_input=False, include_url=False))
         ) from None
+
+
+def _read_env_file(path: Path) -> dict[str, str | None]:
+    try:
+        return dotenv_values(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f".env cannot be read ({type(error).__name__}); save it as UTF-8 text.") from None
 
 
 def misspelled(environment: Mapping[str, str], known: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from consumer.answer import Answer, Unanswerable
 from consumer.batch import Record
+from consumer.model.errors import ModelError
 from consumer.model.labels import TagGroup, TagGroups
 from schemas import AnsweredBy
 
@@ -44,7 +45,7 @@ class WordEngine:
     def classify(self, model_texts: Sequence[str]) -> list[Answer | Unanswerable]:
         self.gate.wait()
         if self.broken:
-            raise RuntimeError("the model is gone")
+            raise ModelError("the model is gone")
         self.batches += 1
         self.classified.extend(model_texts)
         time.sleep(self.seconds_per_text * len(model_texts))

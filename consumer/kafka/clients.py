@@ -5,15 +5,24 @@ from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from consumer.errors import ReaderError
 from consumer.settings import Settings
 
 log = structlog.get_logger()
+
+
+def _is_news(line: logging.LogRecord) -> bool:
+    """Failed connections come again and again, and `_log_error` tells of them; KAFKA_EXTRA_CONFIG goes to every client,
+    and librdkafka warns of each property that is not for one of them.
+    """
+    message = line.getMessage()
+    return not message.startswith("FAIL") and "property and will be ignored by this" not in message
+
+
 librdkafka_log = logging.getLogger("librdkafka")
-# KAFKA_EXTRA_CONFIG goes to consumers and producers alike; librdkafka warns of each property that is not for one of
-# them.
-librdkafka_log.addFilter(lambda line: "property and will be ignored by this" not in line.getMessage())
+librdkafka_log.addFilter(_is_news)
 
 PREFETCH_KBYTES = 16_384
 """Bound on what librdkafka reads ahead (`queued.max.messages.kbytes`), and so on the bytes of one batch: memory stays
@@ -21,6 +30,10 @@ flat with large records."""
 LARGEST_UNCOMPRESSED_BYTES = 100_000_000
 """The producer's own limit counts uncompressed bytes, the broker's compressed ones; this one must never be the first to
 refuse."""
+
+BATCH_BYTES = 200_000
+"""The broker refuses whole protocol batches: with one larger than its topic allows, sound records would be sent again,
+behind later ones of their key. Topics for results and dead letters must allow more than this."""
 
 
 class KafkaUnavailableError(ReaderError):
@@ -66,6 +79,8 @@ def producer_config(settings: Settings) -> dict[str, Any]:
             "acks": "all",
             "linger.ms": 0,
             "compression.type": "lz4",
+            "batch.size": BATCH_BYTES,
+            "queue.buffering.max.kbytes": 65_536,
             "message.max.bytes": LARGEST_UNCOMPRESSED_BYTES,
             "delivery.timeout.ms": settings.kafka_delivery_timeout_ms,
         }
@@ -104,6 +119,14 @@ def make_producer(config: dict[str, Any]) -> Producer:
     """A producer that logs through us. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
     try:
         return Producer(config | {"error_cb": _log_error}, logger=librdkafka_log)
+    except KafkaException as error:
+        raise KafkaUnavailableError(_refused_configuration(error)) from None
+
+
+def make_admin(settings: Settings) -> AdminClient:
+    """An admin client. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
+    try:
+        return AdminClient(common_config(settings) | settings.kafka_extra_config, logger=librdkafka_log)
     except KafkaException as error:
         raise KafkaUnavailableError(_refused_configuration(error)) from None
 

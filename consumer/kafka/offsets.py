@@ -60,7 +60,10 @@ class OffsetCommitter:
         now = time.monotonic()
         self._failing_since = self._failing_since or now
         if not (error.retriable() or error.code() in PASSING) or now - self._failing_since > self._timeout_s:
-            raise CommitError(f"Kafka did not take the offsets of published batches: {describe(error)}.")
+            raise CommitError(
+                f"Kafka did not take the offsets of published batches: {describe(error)}. They will be read again; "
+                "check the brokers, and that no other process has the same KAFKA_GROUP_INSTANCE_ID."
+            )
         log.debug("commit_retried", error=describe(error))
         return False
 

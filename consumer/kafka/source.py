@@ -6,12 +6,13 @@ from collections.abc import Iterable
 import structlog
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from consumer.batch import Batch, Item, Lease, Record
+from consumer.batch import Batch, Item, Lease, Record, Refusal
 from consumer.errors import ReaderError
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.clients import describe
 from consumer.kafka.offsets import OffsetCommitter
 from consumer.telemetry.logs import bind_process
+from schemas import DeadLetterReason
 
 log = structlog.get_logger()
 
@@ -70,10 +71,11 @@ class Source:
             self._consumer.pause(_topic_partitions(self._assignment.partitions()))
             log.debug("source_paused")
         message = self._consumer.poll(0.05)
-        if message is not None and message.error() is None:
+        if message is not None and (error := message.error()) is not None:
+            _raise_unless_passing(error)
+        elif message is not None:
             # Paused partitions deliver nothing; should one slip through, read it again after resuming.
-            slipped = _record(message)
-            self._consumer.seek(TopicPartition(slipped.topic, slipped.partition, slipped.offset))
+            self._consumer.seek(TopicPartition(message.topic() or "", message.partition() or 0, message.offset() or 0))
 
     def release(self) -> None:
         """Resume reading after `put_back_pressure`."""
@@ -93,11 +95,11 @@ class Source:
             if error is not None:
                 _raise_unless_passing(error)
                 continue
-            record = _record(message)
+            record, refusal = _record(message)
             lease = self._assignment.lease(record.topic, record.partition)
             if lease is None:
                 continue  # revoked between fetch and here: its next owner reads it
-            items.append(Item(record, lease))
+            items.append(Item(record, lease, refusal=refusal))
             next_offsets[lease] = record.offset + 1
         return Batch(items, next_offsets) if items else None
 
@@ -112,13 +114,17 @@ class Source:
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         began = time.monotonic()
         drained = self._assignment.wait_until_finished(_keys(partitions), self._revoke_timeout_s)
-        while not self._offsets.commit() and time.monotonic() - began < self._revoke_timeout_s:
+        committed = self._offsets.commit()
+        while not committed and time.monotonic() - began < self._revoke_timeout_s:
             time.sleep(COMMIT_RETRY_S)
+            committed = self._offsets.commit()
         self._assignment.end(_keys(partitions))
         self._bind_partitions()
         fields = {"removed": _names(partitions), "waited_s": round(time.monotonic() - began, 3)}
-        if drained:
+        if drained and committed:
             log.info("partitions_revoked", **fields)
+        elif drained:
+            log.warning("partitions_revoked_uncommitted", **fields, meaning="comes out again with the same event ids")
         else:
             log.warning(
                 "partitions_revoked_with_work_dropped", **fields, meaning="uncommitted; the next owner reads it again"
@@ -137,17 +143,27 @@ class Source:
         bind_process(partitions=" ".join(str(partition) for _, partition in self._assignment.partitions()))
 
 
-def _record(message: Message) -> Record:
+def _record(message: Message) -> tuple[Record, Refusal | None]:
+    """The record, and why it is refused already: the client cannot give headers when one's name is not UTF-8."""
+    refusal = None
+    try:
+        headers = message.headers() or ()
+    except (SystemError, UnicodeDecodeError):
+        headers = ()
+        refusal = Refusal(
+            DeadLetterReason.NOT_UTF_8, "the name of a header is not UTF-8; its headers could not be kept"
+        )
     kind, timestamp_ms = message.timestamp()
-    return Record(
+    record = Record(
         topic=message.topic() or "",
         partition=message.partition() or 0,
         offset=message.offset() or 0,
         timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
         key=_bytes(message.key()),
         value=_bytes(message.value()),
-        headers=message.headers() or (),  # type: ignore[arg-type]
+        headers=headers,  # type: ignore[arg-type]
     )
+    return record, refusal
 
 
 def _bytes(value: str | bytes | None) -> bytes | None:
@@ -164,7 +180,10 @@ def _raise_unless_passing(error: KafkaError) -> None:
         KafkaError._TIMED_OUT,
     }
     if error.fatal() or not (error.retriable() or error.code() in passing):
-        raise SourceError(f"Kafka does not let this member read on: {describe(error)}")
+        raise SourceError(
+            f"Kafka does not let this member read on: {describe(error)}. Check that the topic exists, that this user "
+            "may read it, and that no other process has the same KAFKA_GROUP_INSTANCE_ID; then start again."
+        )
     log.warning("source_error", error=describe(error))
 
 

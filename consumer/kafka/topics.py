@@ -1,14 +1,16 @@
 """Creates the topics, and checks at start that they are there."""
 
+from collections.abc import Container
 from concurrent.futures import Future
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from consumer.kafka.clients import KafkaUnavailableError, common_config, describe, librdkafka_log
+from consumer.kafka.clients import KafkaUnavailableError, describe, make_admin
 from consumer.settings import Settings
 
+REACH_TIMEOUT_S = 15.0
 OUTPUT_FACTOR = 2
 OUTPUT_HEADROOM_BYTES = 65_536
 """Results repeat the comment and add tags; dead letters add headers. Twice the input and 64 KiB also covers a record
@@ -37,7 +39,7 @@ def create_topics(settings: Settings, timeout_s: float = 30.0) -> dict[str, bool
 
     Raises `KafkaUnavailableError` when the broker cannot be reached or refuses.
     """
-    admin = AdminClient(common_config(settings), logger=librdkafka_log)
+    admin = make_admin(settings)
     new = [
         NewTopic(
             name,
@@ -47,6 +49,7 @@ def create_topics(settings: Settings, timeout_s: float = 30.0) -> dict[str, bool
         )
         for name, config in topic_configs(settings).items()
     ]
+    _reach(admin, settings)
     futures: dict[str, Future[None]] = admin.create_topics(new, operation_timeout=timeout_s, request_timeout=timeout_s)
     return {name: _created(name, future, settings) for name, future in futures.items()}
 
@@ -64,23 +67,24 @@ def _created(name: str, future: "Future[None]", settings: Settings) -> bool:
     return True
 
 
-def require_topics(settings: Settings, timeout_s: float = 15.0) -> None:
+def require_topics(settings: Settings) -> None:
     """Raise `KafkaUnavailableError` unless the broker answers and has the topics that the consumer reads and writes."""
-    admin = AdminClient(common_config(settings), logger=librdkafka_log)
+    known = _reach(make_admin(settings), settings)
+    needed = (settings.input_topic, settings.results_topic, settings.dead_letter_topic)
+    if missing := [name for name in needed if name not in known]:
+        raise KafkaUnavailableError(
+            f"{settings.kafka_bootstrap_servers} has no topic {', '.join(missing)}. "
+            "Create the topics with `moderate topics create`, or set INPUT_TOPIC, RESULTS_TOPIC and DEAD_LETTER_TOPIC "
+            "to yours."
+        )
+
+
+def _reach(admin: AdminClient, settings: Settings) -> Container[str]:
+    """The names of the topics that the broker has."""
     try:
-        known = admin.list_topics(timeout=timeout_s).topics
+        return admin.list_topics(timeout=REACH_TIMEOUT_S).topics
     except KafkaException as exception:
         raise KafkaUnavailableError(
-            f"No Kafka broker answered at {settings.kafka_bootstrap_servers} within {timeout_s:.0f} s: "
-            f"{describe(exception)}. "
-            "Check KAFKA_BOOTSTRAP_SERVERS, the network and the KAFKA_SECURITY_… settings."
+            f"No Kafka broker answered at {settings.kafka_bootstrap_servers} within {REACH_TIMEOUT_S:.0f} s: "
+            f"{describe(exception)}. Check KAFKA_BOOTSTRAP_SERVERS, the network and the KAFKA_SECURITY_… settings."
         ) from None
-    missing = [
-        name for name in (settings.input_topic, settings.results_topic, settings.dead_letter_topic) if name not in known
-    ]
-    if missing:
-        raise KafkaUnavailableError(
-            f"{settings.kafka_bootstrap_servers} has no topic {', '.join(missing)}. Create the topics "
-            "with `moderate topics create`, "
-            "or set INPUT_TOPIC, RESULTS_TOPIC and DEAD_LETTER_TOPIC to yours."
-        )

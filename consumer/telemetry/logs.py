@@ -3,6 +3,7 @@ never a secret."""
 
 import logging
 import sys
+import traceback
 from typing import Literal
 
 import structlog
@@ -22,6 +23,11 @@ def _merge_process_context(
     return {**_process_context, **event}
 
 
+def frames_of(error: BaseException) -> str:
+    """Where an error came from, without its message and without variables, which may hold a comment or a secret."""
+    return "".join(traceback.format_tb(error.__traceback__))
+
+
 def set_up_logs(level: str, log_format: Literal["auto", "json", "console"]) -> None:
     """Send every log line of this process to stderr in one form."""
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
@@ -31,7 +37,11 @@ def set_up_logs(level: str, log_format: Literal["auto", "json", "console"]) -> N
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(
+            exception_formatter=structlog.dev.plain_traceback  # the default shows variables: texts, secrets
+        )
+        if console
+        else structlog.processors.JSONRenderer()
     )
     tail: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
     if not console:

@@ -40,7 +40,10 @@ def classify_texts(settings: Settings, texts: Sequence[str], *, as_json: bool) -
             for group, tag in tags.items()
         )
         table.add_row(
-            Text(shortened(text)), scores, Text(decision.action, ACTION_STYLES[decision.action]), decision.reason
+            Text(shortened(text)),
+            Text(scores),
+            Text(decision.action, ACTION_STYLES[decision.action]),
+            Text(decision.reason),
         )
     if not as_json:
         Console().print(table)

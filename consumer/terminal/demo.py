@@ -1,6 +1,7 @@
 """`moderate demo`: the consumer that production runs, on an embedded broker and an embedded cache, with every record
 accounted for."""
 
+import itertools
 import json
 import threading
 import time
@@ -9,13 +10,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from consumer import demo_data
 from consumer.app import load_model, run_with
 from consumer.cache.embedded import embedded_cache
 from consumer.errors import ReaderError
-from consumer.kafka.clients import make_consumer, make_producer, producer_config, reader_config
+from consumer.kafka.clients import describe, make_consumer, make_producer, producer_config, reader_config
 from consumer.kafka.embedded import FETCH_WAIT_MAX_MS, embedded_broker
 from consumer.settings import Settings
 from consumer.settings_parsing import load_settings
@@ -74,6 +75,7 @@ def demo_settings(bootstrap: str, redis_url: str, *, built_in: bool) -> Settings
     overrides: dict[str, Any] = {
         "kafka_bootstrap_servers": bootstrap,
         "redis_url": redis_url,
+        "kafka_auto_offset_reset": "earliest",
         "kafka_security_protocol": "PLAINTEXT",
         "kafka_sasl_mechanism": "",
         "kafka_extra_config": {"fetch.wait.max.ms": FETCH_WAIT_MAX_MS},
@@ -92,7 +94,6 @@ def run_demo(
     """
     topics = load_settings()
     with ExitStack() as stack:
-        writer = stack.enter_context(outcome_writer(output))
         screen.status("starting the embedded broker and cache")
         names = [topics.input_topic, topics.results_topic, topics.dead_letter_topic]
         bootstrap = stack.enter_context(embedded_broker(names))
@@ -105,6 +106,9 @@ def run_demo(
         consumer = _BackgroundConsumer(lambda stop: run_with(settings, engine, policy, stop))
         stack.callback(consumer.stop)
         screen.status("joining the consumer group (about 4 s on the embedded broker)")
+        # Only now is an older output overwritten: the input can be read and the model runs.
+        records = itertools.chain([next(records)], records)
+        writer = stack.enter_context(outcome_writer(output))
         window_records = BUILT_IN_WINDOW_RECORDS if built_in else WINDOW_RECORDS
         return _pump(records, window_records, settings, producer, reader, consumer, screen, writer, stopping)
 
@@ -134,7 +138,7 @@ def _pump(
             and (ledger.sent != 1 or not ledger.in_flight)
         ):
             header = ledger.send(len(upcoming.value or b""))
-            producer.produce(settings.input_topic, value=upcoming.value, key=upcoming.key, headers=[header])
+            _send(producer, settings.input_topic, upcoming, header)
             producer.poll(0)
             position = upcoming.position_bytes
             upcoming = next(records, None)
@@ -150,6 +154,17 @@ def _pump(
         if time.monotonic() - last_outcome > NO_PROGRESS_S:
             break
     return ledger, last_outcome - first_outcome
+
+
+def _send(producer: Producer, topic: str, record: InputRecord, header: tuple[str, bytes]) -> None:
+    def on_delivery(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            raise DemoError(f"the embedded broker did not take the record with key {record.key!r}: {describe(error)}")
+
+    try:
+        producer.produce(topic, value=record.value, key=record.key, headers=[header], on_delivery=on_delivery)
+    except KafkaException as error:
+        raise DemoError(f"the record with key {record.key!r} cannot be sent: {describe(error)}") from None
 
 
 def _book(message: Message, settings: Settings, ledger: Ledger, screen: Screen, writer: OutcomeWriter) -> None:

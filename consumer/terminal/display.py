@@ -5,15 +5,11 @@ from collections import deque
 from rich.table import Table
 from rich.text import Text
 
+from consumer.terminal.text import printable
 from schemas import TaggedComment
 
 ACTION_STYLES = {"allow": "green", "review": "yellow", "reject": "bold red", "dead letter": "magenta"}
 TEXT_WIDTH = 60
-
-
-def printable(text: str) -> str:
-    """The text on one line, with what could move a terminal's cursor or change its colours made visible."""
-    return "".join(character if character.isprintable() else "␣" if character.isspace() else "·" for character in text)
 
 
 def shortened(text: str, width: int = TEXT_WIDTH) -> str:
@@ -24,7 +20,7 @@ def shortened(text: str, width: int = TEXT_WIDTH) -> str:
 
 def tag_summary(event: TaggedComment) -> str:
     """Every tag group's label and score, such as `negative 0.91, toxic 0.98`."""
-    return ", ".join(f"{tag.label} {tag.score:.2f}" for tag in event.tags.values())
+    return ", ".join(f"{printable(tag.label)} {tag.score:.2f}" for tag in event.tags.values())
 
 
 def event_line(event: TaggedComment) -> Text:
@@ -50,7 +46,7 @@ class LiveRows:
         text = event.comment.text if event.comment.text is not None else event.comment.id
         action = event.decision.action
         self._rows.append(
-            (Text(shortened(text)), tag_summary(event), Text(action, ACTION_STYLES[action]), event.answered_by)
+            (Text(shortened(text)), Text(tag_summary(event)), Text(action, ACTION_STYLES[action]), event.answered_by)
         )
 
     def add_dead_letter(self, value: bytes | None, reason: str) -> None:

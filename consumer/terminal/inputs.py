@@ -106,7 +106,7 @@ def _csv(lines: Iterable[bytes], path: str) -> Iterator[InputRecord]:
     if "text" not in (reader.fieldnames or []):
         raise InputError(
             f"{path} has no column named text (it has: {', '.join(reader.fieldnames or ['nothing'])}); "
-            "rename the column with the comments to text."
+            "save it as UTF-8 with commas between the columns, and name the column with the comments text."
         )
     try:
         for number, row in enumerate(reader, 1):

@@ -39,6 +39,14 @@ def dead_letters_path(output: Path) -> Path:
     return output.with_suffix(".dead-letters" + (output.suffix or ".jsonl"))
 
 
+def refuse_to_overwrite(input_file: str, output: Path) -> None:
+    """Raise `InputError` when writing the outcomes would destroy the input."""
+    source = Path(input_file)
+    for target in (output, dead_letters_path(output)):
+        if input_file and target.exists() and source.exists() and target.samefile(source):
+            raise InputError(f"{target} is the input itself and would be overwritten; give --output another name.")
+
+
 @contextmanager
 def outcome_writer(path: Path | None) -> Iterator[OutcomeWriter]:
     """Open the two files, or none for None. Raises `InputError` when they cannot be written."""

@@ -2,9 +2,13 @@
 
 import json
 import random
+import shutil
+import subprocess
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from confluent_kafka import KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
@@ -210,3 +214,30 @@ def test_a_result_too_large_for_its_topic_becomes_a_dead_letter_and_its_neighbou
     assert headers(letter)["dlq.reason"] == b"result-too-large"
     assert letter.value() == values[5]
     assert sorted(event.comment.id for event in results.events()) == sorted(f"c-{n}" for n in range(10) if n != 5)
+
+
+def test_a_header_whose_name_is_not_utf8_does_not_stop_the_stream(make_settings: MakeSettings, tmp_path: Path) -> None:
+    if shutil.which("kcat") is None:
+        pytest.skip("kcat is not on the PATH, and no Python client sends such a header")
+    settings = make_settings()
+    value = tmp_path / "value"
+    value.write_bytes(comment("c-1", "fine"))
+    command: list[str | bytes] = [
+        "kcat",
+        "-P",
+        "-b",
+        settings.kafka_bootstrap_servers,
+        "-t",
+        settings.input_topic,
+        "-H",
+        b"x\xff\xfe=1",
+    ]
+    subprocess.run([*command, str(value)], check=True, timeout=30)
+    produce(settings, [comment("c-2", "fine too")])
+    with member(settings, WordEngine()), subscriber(settings) as results:
+        results.read(2)
+        (letter,) = results.dead_letters()
+        (event,) = results.events()
+    assert headers(letter)["dlq.reason"] == b"not-utf-8"
+    assert letter.value() == comment("c-1", "fine")
+    assert event.comment.id == "c-2"

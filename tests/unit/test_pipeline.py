@@ -9,6 +9,7 @@ import pytest
 
 from consumer.batch import Batch, Item, Lease, Outgoing
 from consumer.kafka.assignment import Assignment
+from consumer.kafka.publisher import PublishError
 from consumer.outputs import Outputs
 from consumer.pipeline import Cache, Pipeline, PipelineError
 from consumer.policy import Policy
@@ -21,12 +22,14 @@ class ListSource:
 
     def __init__(self, batches: Iterable[Batch]) -> None:
         self.batches = list(batches)
+        self.exhausted = False
         self.back_pressure = 0
         self.released = 0
 
     def take(self, timeout_s: float) -> Batch | None:
         if self.batches:
             return self.batches.pop(0)
+        self.exhausted = True
         time.sleep(min(timeout_s, 0.01))
         return None
 
@@ -105,7 +108,7 @@ class Bench:
             checkpoint=self.checkpoint,
             shutdown_timeout_s=self.shutdown_timeout_s,
         )
-        pipeline.run(until or (lambda: not source.batches))
+        pipeline.run(until or (lambda: source.exhausted))
         return source
 
 
@@ -176,7 +179,7 @@ def test_a_broken_model_ends_the_pipeline_with_its_error() -> None:
 
 def test_a_failed_publication_ends_the_pipeline_and_commits_nothing() -> None:
     bench = Bench()
-    bench.checkpoint.error = RuntimeError("no broker")
+    bench.checkpoint.error = PublishError("no broker")
     with pytest.raises(PipelineError, match="stage publish failed: no broker"):
         bench.run(*(bench.texts(str(n)) for n in range(50)), until=lambda: False)
 
@@ -201,3 +204,24 @@ def test_work_that_is_not_finished_by_the_shutdown_deadline_is_said_and_not_comm
         bench.run(bench.texts("a"))
     bench.engine.gate.set()
     assert bench.checkpoint.committed == []
+
+
+def test_a_stop_while_the_pipeline_is_full_does_not_wait_beyond_the_shutdown_deadline() -> None:
+    bench = Bench(shutdown_timeout_s=0.5)
+    bench.engine.gate.clear()
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    threading.Timer(8.0, bench.engine.gate.set).start()
+    began = time.monotonic()
+    with pytest.raises(PipelineError, match="SHUTDOWN_TIMEOUT_S"):
+        bench.run(*(bench.texts(str(n)) for n in range(9)), until=stop.is_set)
+    assert time.monotonic() - began < 5
+
+
+def test_a_bug_in_a_stage_ends_the_pipeline_without_quoting_what_it_was_about(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.checkpoint.error = KeyError("somebody's private words")
+    with pytest.raises(PipelineError, match="stage publish failed with KeyError") as raised:
+        bench.run(bench.texts("a"), until=lambda: False)
+    assert "private" not in str(raised.value)
+    assert "private" not in caplog.text
