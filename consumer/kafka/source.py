@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from operator import methodcaller
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -18,6 +19,12 @@ log = structlog.get_logger()
 
 TIMESTAMP_NOT_AVAILABLE = 0
 COMMIT_RETRY_S = 0.1
+
+_headers_of = methodcaller("headers")
+"""For a header whose name is not UTF-8, confluent-kafka 2.16 returns a result and sets an error too. CPython's
+optimised
+method call does not look for that, and the error comes out at some later line; a call through C code always looks.
+"""
 
 
 class SourceError(ReaderError):
@@ -147,7 +154,7 @@ def _record(message: Message) -> tuple[Record, Refusal | None]:
     """The record, and why it is refused already: the client cannot give headers when one's name is not UTF-8."""
     refusal = None
     try:
-        headers = message.headers() or ()
+        headers = _headers_of(message) or ()
     except (SystemError, UnicodeDecodeError):
         headers = ()
         refusal = Refusal(
@@ -161,7 +168,7 @@ def _record(message: Message) -> tuple[Record, Refusal | None]:
         timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
         key=_bytes(message.key()),
         value=_bytes(message.value()),
-        headers=headers,  # type: ignore[arg-type]
+        headers=headers,
     )
     return record, refusal
 
