@@ -63,7 +63,12 @@ def produce(
 ) -> None:
     """Send records in order and wait until all are acknowledged."""
     producer = Producer(
-        {"bootstrap.servers": settings.kafka_bootstrap_servers, "message.max.bytes": 100_000_000, **config}
+        {
+            "bootstrap.servers": settings.kafka_bootstrap_servers,
+            "enable.idempotence": True,
+            "message.max.bytes": 100_000_000,
+            **config,
+        }
     )
     for number, value in enumerate(values):
         headers: list[tuple[str, str | bytes | None]] = [

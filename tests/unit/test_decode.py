@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
@@ -23,6 +23,7 @@ def test_any_bytes_become_a_comment_or_a_refusal(value: bytes) -> None:
     assert isinstance(decode(value), Decoded | Refusal)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["id", "text", "language", "created_at", "metadata", "x"]), json_values))
 def test_any_json_object_becomes_a_comment_or_a_refusal(fields: dict[str, object]) -> None:
     assert isinstance(decode(json.dumps(fields).encode()), Decoded | Refusal)
