@@ -9,9 +9,12 @@ import unicodedata
 
 import emoji
 
-CLEANING_VERSION = 1
+from consumer.model.disguise import undisguise
+
+CLEANING_VERSION = 2
 """Raised by every change that alters what `clean` returns for some text."""
 
+_MAX_CHARACTERS = 10_000  # as many as a comment may have, and far more than a model reads
 _MAX_PASSES = 4  # nesting beyond two levels is an attack, not a comment
 
 _NEEDS_WORK = re.compile(r"[^ -~]|&|\\u|@(?!user\b)|https?://|\bwww\.|  |\A | \Z", re.IGNORECASE)
@@ -38,12 +41,10 @@ def clean(text: str) -> str:
 
     Entities and literal `\\uXXXX` escapes become characters, compatibility forms (full width, mathematical letters,
     ligatures) plain ones (NFKC), links "http", mentions "@user" and emoji their names, because a BERT vocabulary
-    has none; invisible characters go and white space is collapsed.
+    has none; invisible characters go, words in disguise are written plainly (`disguise`) and white space is collapsed.
     """
     for _ in range(_MAX_PASSES):
-        if not _NEEDS_WORK.search(text):
-            return text
-        cleaned = _clean_once(text)
+        cleaned = _clean_once(text) if _NEEDS_WORK.search(text) else undisguise(text)
         if cleaned == text:
             return text
         text = cleaned
@@ -66,14 +67,15 @@ def _clean_once(text: str) -> str:
     text = _LINK.sub("http", text)
     if "@" in text:
         text = _MENTIONS.sub("@user", text)
-    return " ".join(text.split())
+    # Before blanks are collapsed: two of them part "s p a c e d  o u t" into words.
+    return " ".join(undisguise(text).split())
 
 
 def _plain(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text)
+    text = unicodedata.normalize("NFKC", text)[:_MAX_CHARACTERS]  # one character can become eighteen
     text = _INVISIBLE.sub(lambda match: _JOINER if match[0] == _JOINER else "", text)
     text = _EMOJI_RUN.sub(_name_run, _REPEATED_EMOJI.sub(r"\1", text))
-    return text.replace(_JOINER, "")
+    return text.replace(_JOINER, "")[:_MAX_CHARACTERS]
 
 
 def _name_run(match: re.Match[str]) -> str:

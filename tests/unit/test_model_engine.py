@@ -100,7 +100,7 @@ def test_every_score_is_in_0_to_1_and_a_softmax_group_sums_to_1(engine: Engine) 
 
 
 def test_a_text_longer_than_the_model_is_truncated_and_says_so(engine: Engine) -> None:
-    fits, longer = answers(engine, ["a " * (MAX_TOKENS - 2), "a " * (MAX_TOKENS - 1)])
+    fits, longer = answers(engine, ["a 1 " * (MAX_TOKENS // 2 - 1), "a 1 " * (MAX_TOKENS // 2)])
     assert (fits.truncated, longer.truncated) == (False, True)
     assert longer.scores == pytest.approx(fits.scores, abs=1e-4)
 
