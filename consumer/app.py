@@ -17,13 +17,14 @@ from consumer.kafka.offsets import OffsetCommitter
 from consumer.kafka.publisher import Publisher
 from consumer.kafka.source import Source
 from consumer.kafka.topics import require_topics
+from consumer.model.calibration import Calibration
 from consumer.model.engine import Engine
 from consumer.model.labels import TagGroups
 from consumer.model.load import load_engine
 from consumer.outputs import Outputs
 from consumer.pipeline import Engine as PipelineEngine
 from consumer.pipeline import Pipeline
-from consumer.policy import Policy, PolicyError
+from consumer.policy import Policy, PolicyError, never_reviewed
 from consumer.settings import Settings
 from consumer.settings_parsing import SettingsError
 from consumer.telemetry.logs import bind_process
@@ -89,7 +90,7 @@ def load_model(settings: Settings) -> tuple[Engine, Policy]:
         max_batch_tokens=settings.max_batch_tokens,
         labels=settings.model_labels,
     )
-    policy = make_policy(settings, engine.tag_groups.label_names())
+    policy = make_policy(settings, engine.tag_groups.label_names(), engine.calibration)
     engine.warm_up()
     log.info(
         "model_ready", model=engine.name, version=engine.version, fingerprint=engine.fingerprint, policy=policy.version
@@ -149,25 +150,31 @@ def run_with(settings: Settings, engine: LoadedModel, policy: Policy, stopping: 
     log.info("stopped")
 
 
-def make_policy(settings: Settings, labels: Mapping[str, Sequence[str]]) -> Policy:
+def make_policy(
+    settings: Settings, labels: Mapping[str, Sequence[str]], calibration: Calibration | None = None
+) -> Policy:
     """The policy over the labels of the loaded model.
 
-    A threshold that somebody set must name a label of the model (`SettingsError`); a default one yields where the model
-    has no such label.
+    A threshold that somebody set must name a label of the model (`SettingsError`). Where nothing is set, what the model
+    was calibrated to stands before our defaults, and a default yields where the model has no such label.
     """
+    known = {f"{group}.{label}" for group, names in labels.items() for label in names}
 
-    def fitting(name: str, thresholds: dict[str, float]) -> dict[str, float]:
+    def fitting(name: str, thresholds: dict[str, float], recommended: dict[str, float]) -> dict[str, float]:
         if name in settings.model_fields_set:
             return thresholds
-        known = {f"{group}.{label}" for group, names in labels.items() for label in names}
-        return {label: score for label, score in thresholds.items() if label in known}
+        return {label: score for label, score in (thresholds | recommended).items() if label in known}
 
+    recommended = calibration or Calibration()
     try:
         policy = Policy(
-            review=fitting("policy_review", settings.policy_review),
-            reject=fitting("policy_reject", settings.policy_reject),
+            review=fitting("policy_review", settings.policy_review, recommended.review),
+            reject=fitting("policy_reject", settings.policy_reject, recommended.reject),
         )
         policy.check_against(labels)
+        # The settings were checked by themselves; a calibrated threshold may stand beside one that somebody set.
+        for problem in never_reviewed(policy.review, policy.reject):
+            raise SettingsError(problem)
     except PolicyError as error:
         raise SettingsError(str(error)) from None
     return policy

@@ -8,10 +8,20 @@ from functools import cached_property
 
 from schemas import Action, Decision, Tag
 
-DEFAULT_REVIEW: Mapping[str, float] = {"toxicity.toxic": 0.5}
+DEFAULT_REVIEW: Mapping[str, float] = {"toxicity.toxic": 0.5, "language.other": 0.9}
 DEFAULT_REJECT: Mapping[str, float] = {"toxicity.toxic": 0.9}
 
 _ALLOW = Decision(action="allow", rule="default", reason="no threshold was reached")
+
+
+def never_reviewed(review: Mapping[str, float], reject: Mapping[str, float]) -> list[str]:
+    """One sentence for each label that would be rejected before it is ever reviewed."""
+    return [
+        f"POLICY_REVIEW for {name} is above POLICY_REJECT, so nothing would ever be reviewed; "
+        "lower the first or raise the second."
+        for name, score in review.items()
+        if score > reject.get(name, 1.0)
+    ]
 
 
 class PolicyError(ValueError):

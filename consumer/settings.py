@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from consumer.policy import DEFAULT_REJECT, DEFAULT_REVIEW
+from consumer.policy import DEFAULT_REJECT, DEFAULT_REVIEW, never_reviewed
 from consumer.settings_parsing import json_object
 
 Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -150,11 +150,13 @@ class Settings(BaseSettings):
 
     policy_review: Thresholds = Field(
         dict(DEFAULT_REVIEW),
-        description='JSON object `{"group.label": score}`: at or above it a comment goes to review.',
+        description='JSON object `{"group.label": score}`: at or above it a comment goes to review. '
+        "Unset = what the model was calibrated to, else the default.",
     )
     policy_reject: Thresholds = Field(
         dict(DEFAULT_REJECT),
-        description='JSON object `{"group.label": score}`: at or above it a comment is rejected.',
+        description='JSON object `{"group.label": score}`: at or above it a comment is rejected. '
+        "Unset = what the model was calibrated to, else the default.",
     )
 
     shutdown_timeout_s: float = Field(
@@ -215,10 +217,4 @@ def _problems(s: Settings) -> list[str]:
         problems.append(
             "REDIS_URL must begin with redis://, rediss:// or unix://; leave it empty for a cache in memory only."
         )
-    for name, review in s.policy_review.items():
-        if review > s.policy_reject.get(name, 1.0):
-            problems.append(
-                f"POLICY_REVIEW for {name} is above POLICY_REJECT, so nothing would ever be reviewed; "
-                "lower the first or raise the second."
-            )
-    return problems
+    return problems + never_reviewed(s.policy_review, s.policy_reject)

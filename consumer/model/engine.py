@@ -1,6 +1,6 @@
 """The model engine: texts in, scores out, in as few forward passes as the token budget allows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,9 @@ import torch
 from tokenizers import Tokenizer
 
 from consumer.answer import Answer, Unanswerable
+from consumer.model.calibration import Calibration
 from consumer.model.cleaning import clean
+from consumer.model.doubt import LANGUAGE, doubted
 from consumer.model.errors import ModelError
 from consumer.model.labels import TagGroups
 from consumer.model.packing import pack
@@ -56,12 +58,16 @@ class Engine:
         max_batch_tokens: int,
         max_text_tokens: int,
         pad_id: int,
+        calibration: Calibration,
     ) -> None:
         self.name = name
         self.version = version
         self.tag_groups = tag_groups
+        self.calibration = calibration
         self._model = model
         self._device: torch.device = model.device
+        self._temperatures = _per_column(tag_groups, calibration.temperatures, 1.0).to(self._device)
+        self._offsets = _per_column(tag_groups, calibration.offsets, 0.0).to(self._device)
         self.fingerprint = f"{version}-{str(model.dtype).removeprefix('torch.')}"
         self._max_batch_tokens = max_batch_tokens
         self._max_text_tokens = max_text_tokens
@@ -72,6 +78,16 @@ class Engine:
         tokenizer.enable_truncation(max_text_tokens)
         tokenizer.encode_special_tokens = True  # "[SEP]" in a comment is text, not structure
         self._normalise = _idempotent_normaliser(tokenizer)
+
+    @property
+    def network(self) -> Any:
+        """The PyTorch classifier, to look into it; only where no other thread classifies."""
+        return self._model
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer as it is used, to see which piece of a text is which token; not to be changed."""
+        return self._tokenizer
 
     def model_text(self, text: str) -> str:
         """Return `text` as the model sees it: what `classify` takes, and what cache keys are made of.
@@ -94,6 +110,8 @@ class Engine:
         for batch in pack([len(item.ids) for item in items], self._max_batch_tokens):
             for position, answer in zip(batch, self._answer([items[i] for i in batch]), strict=True):
                 answers[runnable[position]] = answer
+        if LANGUAGE in self.tag_groups.groups:
+            answers = [doubted(text, answer, self.tag_groups) for text, answer in zip(unique, answers, strict=True)]
         by_text = dict(zip(unique, answers, strict=True))
         return [by_text[text] for text in model_texts]
 
@@ -139,7 +157,7 @@ class Engine:
         mask = (torch.arange(width) < lengths[:, None]).long()
         with torch.inference_mode():
             output = self._model(input_ids=input_ids.to(self._device), attention_mask=mask.to(self._device))
-            scores = _scores(output.logits.float(), self.tag_groups)
+            scores = _scores(output.logits.float() / self._temperatures + self._offsets, self.tag_groups)
             if not bool(torch.isfinite(scores).all()):
                 raise _NotFiniteError
             rows: list[list[float]] = scores.tolist()
@@ -164,6 +182,12 @@ def _scores(logits: torch.Tensor, groups: TagGroups) -> torch.Tensor:
         columns = logits[:, list(group.columns)]
         parts.append(columns.softmax(dim=1) if group.activation == "softmax" else columns.sigmoid())
     return torch.cat(parts, dim=1)
+
+
+def _per_column(groups: TagGroups, by_group: Mapping[str, float], otherwise: float) -> torch.Tensor:
+    """Return the number of each logit's tag group, `otherwise` where it has none."""
+    columns = {column: by_group.get(group.name, otherwise) for group in groups.groups for column in group.columns}
+    return torch.tensor([columns.get(column, otherwise) for column in range(max(columns) + 1)])
 
 
 def _reason(error: Exception) -> str:

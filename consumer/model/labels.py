@@ -57,16 +57,22 @@ class TagGroups:
     def tags(self, answer: Answer) -> dict[str, Tag]:
         """Return one tag per group. The label is the highest score before rounding, so near ties stay decided."""
         tags = {}
-        start = 0
-        for group in self.groups:
-            end = start + len(group.labels)
-            scores = group.label_scores(answer.scores[start:end])
-            start = end
+        for name, scores in self.scores(answer).items():
             label = max(scores, key=scores.__getitem__)
             rounded = {name: round(score, _SCORE_DIGITS) for name, score in scores.items()}
             # The engine vouches for finite scores in 0..1, and validating each tag again costs more than making it.
-            tags[group.name] = Tag.model_construct(label=label, score=rounded[label], scores=rounded)
+            tags[name] = Tag.model_construct(label=label, score=rounded[label], scores=rounded)
         return tags
+
+    def scores(self, answer: Answer) -> dict[str, dict[str, float]]:
+        """Return the score of every label per group, not rounded."""
+        by_group = {}
+        start = 0
+        for group in self.groups:
+            end = start + len(group.labels)
+            by_group[group.name] = group.label_scores(answer.scores[start:end])
+            start = end
+        return by_group
 
     def label_names(self) -> dict[str, tuple[str, ...]]:
         """Return every label of every group, complements included."""

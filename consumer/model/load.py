@@ -17,11 +17,14 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from consumer.model.base import BASE_ID, base_directory
+from consumer.model.calibration import read_calibration
 from consumer.model.cleaning import CLEANING_VERSION
 from consumer.model.device import choose_device, choose_dtype
+from consumer.model.doubt import LANGUAGE, with_language
 from consumer.model.engine import Engine
 from consumer.model.errors import ModelError
 from consumer.model.labels import tag_groups
+from consumer.model.language import LANGUAGE_VERSION
 
 BUNDLED = "bundled"
 DEFAULT_MAX_BATCH_TOKENS = 2048
@@ -46,13 +49,16 @@ def load_engine(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # said explicitly, a fork does not warn about it
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    directory = _directory(model)
+    directory = model_directory(model)
     chosen_device = choose_device(device)
     base = _base(directory, model)
     _refuse_pickles([directory, *([base] if base else [])], model)
     try:
         config = AutoConfig.from_pretrained(_with_file(directory, base, "config.json"), **_LOCAL)
         groups = tag_groups(config, labels, model)
+        if getattr(config, "languages", None) == ["en"]:
+            groups = with_language(groups)
+        calibration = read_calibration(directory, groups)
         _check_cleaning(config, model)
         tokenizer = AutoTokenizer.from_pretrained(_with_file(directory, base, "tokenizer.json"), **_LOCAL)
         network = _adapted(directory, base, config, model) if base else _whole(directory, config, model)
@@ -69,7 +75,13 @@ def load_engine(
     network.to(device=chosen_device, dtype=choose_dtype(dtype, chosen_device)).eval().requires_grad_(False)
     weights = sorted(directory.glob("*.safetensors")) + (sorted(base.glob("*.safetensors")) if base else [])
     limit = _max_text_tokens(config, tokenizer)
-    version = _version(weights, [_tokenizer_content(backend), groups.description(), str(CLEANING_VERSION), str(limit)])
+    contents = [_tokenizer_content(backend), groups.description(), str(CLEANING_VERSION), str(limit)]
+    if LANGUAGE in groups.groups:
+        contents.append(str(LANGUAGE_VERSION))
+    # Thresholds are left out: they change decisions, not tags, and the policy has a version of its own.
+    version = _version(
+        weights, [*contents, json.dumps([calibration.temperatures, calibration.offsets], sort_keys=True)]
+    )
     return Engine(
         network,
         backend,
@@ -79,13 +91,15 @@ def load_engine(
         max_batch_tokens=max_batch_tokens,
         max_text_tokens=limit,
         pad_id=pad_id,
+        calibration=calibration,
     )
 
 
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
-def _directory(model: str) -> Path:
+def model_directory(model: str) -> Path:
+    """Return the directory of `model`: "bundled", a directory, or a Hub id in the local cache. Raises ModelError."""
     if model == BUNDLED:
         return _BUNDLED_DIRECTORY
     if Path(model).is_dir():
@@ -110,7 +124,7 @@ def _base(directory: Path, model: str) -> Path | None:
         raise ModelError(
             f"the adapter {model} has an unreadable adapter_config.json; save the adapter again"
         ) from error
-    return base_directory() if name == BASE_ID else _directory(name)
+    return base_directory() if name == BASE_ID else model_directory(name)
 
 
 def _refuse_pickles(directories: Iterable[Path], model: str) -> None:

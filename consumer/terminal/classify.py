@@ -1,7 +1,8 @@
-"""`moderate classify`: tags and a decision for texts given on the command line, through the engine the stream runs."""
+"""`moderate classify`: tags and a decision for texts given here, and which words carried them."""
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -10,22 +11,31 @@ from rich.text import Text
 from consumer.answer import Unanswerable
 from consumer.app import load_model
 from consumer.errors import ReaderError
+from consumer.model.explain import Explanation, explain
 from consumer.settings import Settings
 from consumer.terminal.display import ACTION_STYLES, shortened
+from consumer.terminal.explanation import as_fields, as_text
 
 
-def classify_texts(settings: Settings, texts: Sequence[str], *, as_json: bool) -> None:
-    """Print one row, or one JSON object a line, for each text. Raises `ReaderError` for a text that makes the model
-    fail."""
-    engine, policy = load_model(settings)
+def classify_texts(settings: Settings, texts: Sequence[str], *, as_json: bool, explained: bool = False) -> None:
+    """Print one row, or one JSON object a line, for each text; with `explained`, its words and what they added too.
+
+    An explanation is made in fp32, whatever MODEL_DTYPE says. Raises `ReaderError` for a text that makes the model
+    fail.
+    """
+    engine, policy = load_model(settings.model_copy(update={"model_dtype": "float32"}) if explained else settings)
     table = Table("text", "tags", "decision", "why")
-    for text, answer in zip(texts, engine.classify([engine.model_text(text) for text in texts]), strict=True):
+    explanations: list[tuple[str, list[Explanation]]] = []
+    model_texts = [engine.model_text(text) for text in texts]
+    for text, model_text, answer in zip(texts, model_texts, engine.classify(model_texts), strict=True):
         if isinstance(answer, Unanswerable):
             raise ReaderError(f"The model fails on the text {shortened(text)!r}: {answer.detail}.")
         tags = engine.tag_groups.tags(answer)
         decision = policy.decide(tags)
+        if explained:
+            explanations.append((model_text, explain(engine, model_text, answer)))
         if as_json:
-            fields = {
+            fields: dict[str, Any] = {
                 "text": text,
                 "tags": {group: tag.model_dump() for group, tag in tags.items()},
                 "decision": decision.model_dump(),
@@ -33,6 +43,8 @@ def classify_texts(settings: Settings, texts: Sequence[str], *, as_json: bool) -
                 "model": {"name": engine.name, "version": engine.version},
                 "policy": {"version": policy.version},
             }
+            if explained:
+                fields["explanation"] = as_fields(*explanations[-1])
             print(json.dumps(fields, ensure_ascii=False))  # noqa: T201 - this is the command's output
             continue
         scores = "\n".join(
@@ -46,4 +58,7 @@ def classify_texts(settings: Settings, texts: Sequence[str], *, as_json: bool) -
             Text(decision.reason),
         )
     if not as_json:
-        Console().print(table)
+        console = Console(highlight=False)
+        console.print(table)
+        for model_text, groups in explanations:
+            console.print(as_text(model_text, groups))

@@ -19,8 +19,9 @@ def shortened(text: str, width: int = TEXT_WIDTH) -> str:
 
 
 def tag_summary(event: TaggedComment) -> str:
-    """Every tag group's label and score, such as `negative 0.91, toxic 0.98`."""
-    return ", ".join(f"{printable(tag.label)} {tag.score:.2f}" for tag in event.tags.values())
+    """Every tag group's label and score, such as `negative 0.91, toxic 0.98`; a known language goes without saying."""
+    shown = (tag for group, tag in event.tags.items() if (group, tag.label) != ("language", "known"))
+    return ", ".join(f"{printable(tag.label)} {tag.score:.2f}" for tag in shown)
 
 
 def event_line(event: TaggedComment) -> Text:

@@ -1,0 +1,31 @@
+"""Low confidence where it is due: what an English model says about a text in another language counts for little."""
+
+from consumer.answer import Answer, Unanswerable
+from consumer.model.labels import TagGroup, TagGroups
+from consumer.model.language import other_language_score
+
+LANGUAGE = TagGroup("language", "sigmoid", labels=("other",), columns=(), complement="known")
+"""The tag group that says whether the model knows the text's language. No logit carries it: it comes from the text."""
+
+
+def with_language(groups: TagGroups) -> TagGroups:
+    """Return the groups of a model's logits with LANGUAGE after them."""
+    return TagGroups((*groups.groups, LANGUAGE))
+
+
+def doubted(text: str, answer: Answer | Unanswerable, groups: TagGroups) -> Answer | Unanswerable:
+    """Return what an English model's answer to `text` is worth: its scores, then the score of LANGUAGE's label "other".
+
+    In proportion to that score the others move towards no idea: all labels of a softmax group alike, a sigmoid at 0.5.
+    That never changes a label, but a text that is surely foreign reaches no threshold above one half.
+    """
+    if isinstance(answer, Unanswerable):
+        return answer
+    other = other_language_score(text)
+    no_idea = [
+        1.0 / len(group.columns) if group.activation == "softmax" else 0.5
+        for group in groups.groups
+        for _ in group.columns
+    ]
+    mixed = [(1.0 - other) * score + other * even for score, even in zip(answer.scores, no_idea, strict=True)]
+    return Answer((*mixed, other), answer.truncated)
