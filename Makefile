@@ -19,10 +19,17 @@ demo: $(INSTALLED) ## Tag comments and watch it happen; your own with INPUT=comm
 test: $(INSTALLED) ## Run the unit and integration tests
 	@$(BIN)/python -m pytest
 
-train: $(INSTALLED) ## Train a model on DATA=folder (train.jsonl.gz, dev.jsonl.gz) into runs/model, and measure it
-	@test -n '$(DATA)' || { echo "Name a folder with train.jsonl.gz and dev.jsonl.gz: make train DATA=path"; exit 1; }
-	@$(BIN)/moderate train fit '$(DATA)/train.jsonl.gz' runs/model --dev '$(DATA)/dev.jsonl.gz'
-	@$(BIN)/moderate train evaluate runs/model --data '$(DATA)/dev.jsonl.gz'
+# Every step is left out when its result is there, so the same command goes on after an interruption.
+RUN ?= runs/$(firstword $(subst ., ,$(notdir $(DATA))))
+train: $(INSTALLED) ## Train, calibrate, measure and package a model: DATA=comments.csv, into runs/comments
+	@test -n '$(DATA)' || { echo "Name a file of labelled comments (text, sentiment and/or toxicity): make train DATA=path"; exit 1; }
+	@test -d '$(RUN)/data' || $(BIN)/moderate train prepare '$(DATA)' --output '$(RUN)/data'
+	@test -d '$(RUN)/trained' || $(BIN)/moderate train fit '$(RUN)/data' --output '$(RUN)/trained' --class-weights \
+	    $$(ls -d '$(RUN)'/trained.work/checkpoint-* >/dev/null 2>&1 && echo --resume || rm -rf '$(RUN)/trained.work') $(FIT)
+	@test -f '$(RUN)/trained/calibration.json' || $(BIN)/moderate train calibrate '$(RUN)/trained' --data '$(RUN)/data/dev.jsonl.gz'
+	@test -d '$(RUN)/report' || $(BIN)/moderate train evaluate '$(RUN)/trained' --data '$(RUN)/data/test.jsonl.gz' --report '$(RUN)/report'
+	@test -d '$(RUN)/model' || $(BIN)/moderate train package '$(RUN)/trained' --output '$(RUN)/model' --metrics '$(RUN)/report/report.json'
+	@echo "The model is $(RUN)/model, its figures are in $(RUN)/report/report.html. Run it with: MODEL=$(RUN)/model moderate run"
 
 lint: $(INSTALLED) ## Check style, formatting and types
 	@$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from consumer import __version__
 from consumer.errors import ReaderError
 from consumer.settings_parsing import SettingsError, load_settings, misspelled_in_environment
 from consumer.terminal.text import printable
-from consumer.training.cli import train_app
+from consumer.training.commands import train_app
 
 app = typer.Typer(
     name="moderate",
@@ -28,9 +28,11 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 schemas_app = typer.Typer(help="The event contracts.", no_args_is_help=True)
+feedback_app = typer.Typer(help="Moderators' corrections as training data.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(schemas_app, name="schemas")
 app.add_typer(train_app, name="train")
+app.add_typer(feedback_app, name="feedback")
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
@@ -177,17 +179,64 @@ def watch(
 
 @app.command()
 def classify(
-    texts: Annotated[list[str], typer.Argument(help="Texts to classify; put each in quotes.", metavar="TEXT...")],
+    texts: Annotated[
+        list[str],
+        typer.Argument(
+            help="Texts to classify; put each in quotes. A single `-` reads comments or tagged comments from standard "
+            "input, one JSON object a line.",
+            metavar="TEXT...",
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    explained: Annotated[
+        bool, typer.Option("--explain", help="Show which words carried each tag; needs the extra `explain`.")
+    ] = False,
 ) -> None:
-    """Show the tags and the decision for texts given here, without Kafka."""
+    """Show the tags and the decision for texts given here, without Kafka.
+
+    Example: moderate watch --json | head -1 | moderate classify --explain -
+    """
     with _readable_errors():
         from consumer.telemetry.logs import set_up_logs
         from consumer.terminal.classify import classify_texts
+        from consumer.terminal.event_texts import event_texts
 
         settings = load_settings()
         set_up_logs("warning", "console")
-        classify_texts(settings, texts, as_json=as_json)
+        if texts == ["-"]:
+            texts = event_texts(sys.stdin.buffer, "standard input")
+        classify_texts(settings, texts, as_json=as_json, explained=explained)
+
+
+@feedback_app.command("collect")
+def feedback_collect(
+    directory: Annotated[Path, typer.Argument(help="The dataset: a new directory, or one collected into before.")],
+    group: Annotated[
+        str, typer.Option(help="Consumer group whose offsets show how far it is; KAFKA_GROUP_ID-feedback if empty.")
+    ] = "",
+    idle_s: Annotated[
+        float, typer.Option("--idle-s", min=0.5, help="Give up after this many seconds without a record or an end.")
+    ] = 5.0,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on reading until SIGTERM or Ctrl-C.")] = False,
+) -> None:
+    """Collect moderators' corrections from the feedback topic into a dataset to train on.
+
+    Reads on from what DIRECTORY holds to the present end of the topic. Records that break the contract are listed and
+    kept in rejected.jsonl. The last correction of a comment counts, for each tag group; moderators who contradict each
+    other are reported.
+
+    Example: moderate feedback collect corrections, then moderate train fit DATA --feedback corrections.
+    """
+    with _readable_errors():
+        from consumer.signals import StopOnSignal
+        from consumer.telemetry.logs import set_up_logs
+        from consumer.terminal.feedback import collect
+
+        settings = load_settings()
+        _require_brokers(settings.kafka_bootstrap_servers)
+        set_up_logs("warning", "console")
+        stop = StopOnSignal()
+        collect(settings, directory, group, idle_s=idle_s, follow=follow, stopping=stop.stopping)
 
 
 @topics_app.command("create")

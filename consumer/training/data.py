@@ -4,7 +4,9 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterable, Iterator
+import random
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,20 +25,39 @@ class Row(NamedTuple):
     source: str
 
 
+class NumberedRow(NamedTuple):
+    """A row, the line of its file (1 is the first) and the language its producer named (BCP 47; may be empty)."""
+
+    row: Row
+    line: int
+    language: str
+
+
 def read_rows(path: Path) -> list[Row]:
     """Read a JSONL or CSV file (either may end in .gz) of rows {text, sentiment and/or toxicity, source}.
+
+    Raises TrainingError naming the file and the line for anything that is not such a row.
+    """
+    return [numbered.row for numbered in read_numbered(path)]
+
+
+def read_numbered(path: Path) -> list[NumberedRow]:
+    """Read what `read_rows` reads, with the lines and, where rows have the field `language`, the languages.
 
     Raises TrainingError naming the file and the line for anything that is not such a row.
     """
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise TrainingError(f"{path} cannot be read: {error}") from error
     except UnicodeDecodeError as error:
         raise TrainingError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     records = _csv_records if ".csv" in path.suffixes else _jsonl_records
-    rows = [_row(record, f"{path}:{line}") for line, record in records(text, path)]
+    rows = [
+        NumberedRow(_row(record, f"{path}:{line}"), line, _text(record, "language"))
+        for line, record in records(text, path)
+    ]
     if not rows:
         raise TrainingError(f"{path} holds no rows; give one labelled comment a line")
     return rows
@@ -67,6 +88,22 @@ def assume_clean(rows: Iterable[Row], sources: Iterable[str]) -> list[Row]:
         else row
         for row in rows
     ]
+
+
+def mixed(rows: Iterable[Row], weights: Mapping[str, float], seed: int) -> list[Row]:
+    """Return one epoch's rows: those of a source in `weights` as often as it says, of the others once.
+
+    A fraction is a random choice: 1.5 gives every row once and half of them again. The same `seed` chooses the same.
+    """
+    by_source: dict[str, list[Row]] = {}
+    for row in rows:
+        by_source.setdefault(row.source, []).append(row)
+    chance = random.Random(seed)  # noqa: S311 - not a secret
+    epoch = []
+    for source, part in by_source.items():
+        whole, fraction = divmod(weights.get(source, 1.0), 1.0)
+        epoch += part * int(whole) + chance.sample(part, round(fraction * len(part)))
+    return epoch
 
 
 def _jsonl_records(text: str, path: Path) -> Iterator[tuple[int, Any]]:
@@ -103,5 +140,9 @@ def _row(record: Any, where: str) -> Row:
         labels[group] = label
     if not labels:
         raise TrainingError(f"{where} has no label; give it sentiment and/or toxicity")
-    source = record.get("source")
-    return Row(record["text"], labels, source if isinstance(source, str) else "")
+    return Row(record["text"], labels, _text(record, "source"))
+
+
+def _text(record: Any, field: str) -> str:
+    value = record.get(field)
+    return value if isinstance(value, str) else ""

@@ -1,84 +1,108 @@
-"""Writing a trained model as a directory the stream loads."""
+"""A self-contained model directory: what the stream needs, what it was made of, and what it is worth."""
 
+import hashlib
 import json
 import shutil
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
+from peft import LoraConfig, PeftModel
 
-from consumer.model.cleaning import CLEANING_VERSION
-from consumer.training.targets import Target
+from consumer.answer import Answer
+from consumer.model import Engine, load_engine
+from consumer.model.base import BASE_ID
+from consumer.model.calibration import FILE_NAME as CALIBRATION_FILE
+from consumer.training.card import model_card
+from consumer.training.errors import TrainingError
+from consumer.training.network import continued
+from consumer.training.saving import PROVENANCE_FILE, whole_or_nothing
 
+METRICS_FILE = "metrics.json"
+FINGERPRINT_FILE = "fingerprint.json"
 
-def label_config(config: PretrainedConfig, targets: Sequence[Target]) -> None:
-    """Describe the targets in `config`: the names of the logits, and the tag groups in the order of the logits."""
-    names: list[str] = []
-    groups: dict[str, dict[str, Any]] = {}
-    for target in targets:
-        if target.is_sigmoid:
-            complement, label = target.labels
-            groups[target.group] = {"labels": [label], "complement": complement, "activation": "sigmoid"}
-        else:
-            groups[target.group] = {"labels": list(target.labels), "activation": "softmax"}
-        names += groups[target.group]["labels"]
-    config.id2label = dict(enumerate(names))
-    config.label2id = {name: index for index, name in enumerate(names)}
-    config.tag_groups = groups
-    config.cleaning_version = CLEANING_VERSION
-    config.architectures = None  # set by saving; the base's own would name the encoder without a head
+_PROBES = ("I love this, thank you!", "You are an idiot.", "The train leaves at five.", "not bad at all", "meh 😐")
+_LARGEST_CHANGE = 0.02  # what equal tags may differ by anywhere in this project
 
 
-def write_model(
-    output: Path, model: PeftModel, tokenizer: PreTrainedTokenizerBase | None, provenance: dict[str, Any]
-) -> None:
-    """Write the adapter, config, training.json and, if given, the tokenizer; `output` appears whole or not at all."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+def package(model: Path, output: Path, metrics: Path | None, *, name: str, merge: bool) -> str:
+    """Write the directory `output` from the model directory `model` and return the version it has in events.
+
+    An adapter on the public encoder stays one (the encoder comes with the program's dependencies) unless `merge`; one
+    on any other encoder is merged, so that nothing outside is needed. The copy is loaded and must answer as the
+    original. Raises TrainingError or ModelError; `output` appears whole or not at all.
+    """
+    if output.exists():
+        raise TrainingError(f"{output} exists already; remove it or choose another output directory")
+    engine = load_engine(str(model))
+    report = _report(metrics, engine) if metrics else None
+    facts = _facts(model)
+    with whole_or_nothing(output) as partial:
+        _write_weights(model, partial, merge=merge)
+        for file in (CALIBRATION_FILE, PROVENANCE_FILE, "training-log.csv"):
+            if (model / file).exists():
+                shutil.copy(model / file, partial / file)
+        if report:
+            (partial / METRICS_FILE).write_text(json.dumps(report, indent=2) + "\n")
+        (partial / "README.md").write_text(model_card(name, facts, report, engine.calibration))
+        copy = load_engine(str(partial))
+        _require_same_answers(engine, copy)
+        digests = {file.name: _sha256(file) for file in sorted(partial.iterdir())}
+        content = {"version": copy.version, "sha256": digests}
+        (partial / FINGERPRINT_FILE).write_text(json.dumps(content, indent=2) + "\n")
+    return copy.version
+
+
+def _write_weights(model: Path, output: Path, *, merge: bool) -> None:
+    """Write weights, config and tokenizer."""
+    adapter = (model / "adapter_config.json").exists()
+    if adapter and not merge and LoraConfig.from_pretrained(str(model)).base_model_name_or_path == BASE_ID:
+        for file in ("adapter_config.json", "adapter_model.safetensors", "config.json"):
+            shutil.copy(model / file, output / file)
+        return
+    network, tokenizer, _ = continued(str(model))
+    if isinstance(network, PeftModel):
+        network = network.merge_and_unload()
+    network.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+
+
+def _report(path: Path, engine: Engine) -> dict[str, Any]:
+    """Return the report of `moderate train evaluate`, which must be about this very model."""
     try:
-        # The base is a local directory until here, because peft asks the Hub about any other name.
-        model.save_pretrained(str(partial), save_embedding_layers=False)
-        _name_base(partial / "adapter_config.json", provenance["base"])
-        network: Any = model.get_base_model()
-        config = network.config
-        config.architectures = [type(network).__name__]
-        config.save_pretrained(partial)
-        if tokenizer is not None:
-            tokenizer.save_pretrained(partial)
-        (partial / "training.json").write_text(json.dumps(provenance, indent=2) + "\n")
-        (partial / "README.md").write_text(_card(provenance))
-        for file in partial.iterdir():
-            file.chmod(0o644)  # safetensors writes for its owner only; another user may serve the model
-        partial.chmod(0o755)
-        partial.rename(output)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        report: dict[str, Any] = json.loads(path.read_bytes())
+        measured = report["model"]["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{path} is not a report; write one with: moderate train evaluate MODEL --data FILE --report FOLDER"
+        ) from error
+    if measured != engine.version:
+        raise TrainingError(
+            f"{path} measured version {measured}, but the model is version {engine.version}; evaluate it again, "
+            "after calibrating"
+        )
+    return report
 
 
-def _name_base(path: Path, base: str) -> None:
-    config = json.loads(path.read_text())
-    config["base_model_name_or_path"] = base
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+def _facts(model: Path) -> dict[str, Any]:
+    path = model / PROVENANCE_FILE
+    try:
+        facts: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"{model} has no readable {PROVENANCE_FILE}; package what `moderate train fit` wrote"
+        ) from error
+    return facts
 
 
-def _card(provenance: dict[str, Any]) -> str:
-    dev = "\n".join(f"* {name}: {value:.3f}" for name, value in provenance["dev"].items())
-    return f"""---
-base_model: {provenance["base"]}
-library_name: peft
-pipeline_tag: text-classification
----
+def _require_same_answers(original: Engine, copy: Engine) -> None:
+    for before, after in zip(original.classify(_PROBES), copy.classify(_PROBES), strict=True):
+        same = isinstance(before, Answer) and isinstance(after, Answer)
+        if not same or max(abs(a - b) for a, b in zip(before.scores, after.scores, strict=True)) > _LARGEST_CHANGE:  # type: ignore[union-attr]
+            raise TrainingError(
+                "the packaged model answers otherwise than the original; check the disk and package again"
+            )
 
-# Comment tags
 
-A LoRA adapter with a classification head, trained on {provenance["rows"]} labelled comments
-({", ".join(provenance["sources"]) or "source not given"}). Macro-F1 on the dev rows it was chosen by:
-
-{dev}
-
-Check the terms of the training texts before you share this model.
-"""
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.training.data import Row, assume_clean, cleaned, read_rows, without
@@ -41,6 +41,7 @@ def test_a_bad_file_is_refused_with_its_line(tmp_path: Path, name: str, content:
         read_rows(tmp_path / name)
 
 
+@settings(deadline=None)  # three files are written and read for every example
 @given(content=st.binary())
 def test_any_bytes_are_rows_or_a_training_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     for name in ("any.jsonl", "any.csv", "any.csv.gz"):

@@ -1,0 +1,48 @@
+"""What the commands of `moderate train` share: the extra they need, and errors as one sentence."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from consumer.errors import ReaderError
+from consumer.training.errors import TrainingError
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turn an error that is for the reader into one sentence and exit status 2."""
+    try:
+        yield
+    except ReaderError as error:
+        err_console().print(f"[bold red]error:[/] {escape(str(error))}")
+        raise typer.Exit(2) from error
+
+
+def need_extra() -> None:
+    """Raise TrainingError unless the packages of the extra `train` are installed."""
+    if any(find_spec(name) is None for name in ("accelerate", "sklearn", "scipy", "matplotlib", "jinja2")):
+        raise TrainingError('training needs more packages; run: pip install "comment-moderation-stream[train]"')
+
+
+def err_console() -> Console:
+    """Return a console for progress and advice, on standard error: standard output is for results."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def next_step(command: str) -> None:
+    """Say what to do next."""
+    err_console().print(f"next: {escape(command)}")
+
+
+@contextmanager
+def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error; what it yields takes the number of rows just done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err_console(), transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.advance(task, done)

@@ -1,0 +1,349 @@
+"""Folding corrections, keeping them on disk, and reading them back to train on."""
+
+import base64
+import json
+import stat
+from collections import Counter
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumer.training.corrections import (
+    Correction,
+    Rejected,
+    conflicting_comments,
+    entry_of,
+    label_counts,
+    labels_by_text,
+)
+from consumer.training.data import Row
+from consumer.training.errors import TrainingError
+from consumer.training.feedback import read_feedback, replay_mix
+from consumer.training.feedback_journal import EVENTS, MODERATOR_KEY, REJECTED, REPORT, ROWS, open_journal
+from schemas import CorrectedLabels
+from schemas.feedback import EXAMPLE_FEEDBACK
+
+KEY = b"k" * 32
+EXAMPLE = json.dumps(EXAMPLE_FEEDBACK).encode()
+
+
+def value(comment_id: str, text: str, at_s: int, moderator: str = "m-1", **labels: str) -> bytes:
+    at = (datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=at_s)).isoformat()
+    record = {"comment_id": comment_id, "text": text, "labels": labels, "moderator_id": moderator, "at": at}
+    return json.dumps(record).encode()
+
+
+def correction(offset: int, raw: bytes, partition: int = 0) -> Correction:
+    entry = entry_of("feedback", partition, offset, raw, KEY)
+    assert isinstance(entry, Correction)
+    return entry
+
+
+def test_the_last_correction_of_a_tag_group_wins_and_leaves_the_other_group_alone() -> None:
+    corrections = [
+        correction(0, value("c", "hello", 20, toxicity="toxic")),
+        correction(1, value("c", "hello", 10, sentiment="negative", toxicity="clean")),
+        correction(2, value("c", "hello", 15, sentiment="positive")),
+    ]
+    assert labels_by_text(corrections) == {"hello": {"sentiment": "positive", "toxicity": "toxic"}}
+
+
+def test_of_two_corrections_at_the_same_time_the_later_offset_wins() -> None:
+    corrections = [
+        correction(4, value("c", "hello", 0, toxicity="toxic")),
+        correction(3, value("c", "hello", 0, toxicity="clean")),
+    ]
+    assert labels_by_text(corrections) == {"hello": {"toxicity": "toxic"}}
+
+
+def test_times_in_different_zones_are_compared_as_moments() -> None:
+    record = json.loads(EXAMPLE) | {"comment_id": "c"}
+    later = json.dumps(record | {"at": "2026-03-01T09:00:00-05:00", "labels": {"toxicity": "toxic"}}).encode()
+    earlier = json.dumps(record | {"at": "2026-03-01T10:00:00+00:00", "labels": {"toxicity": "clean"}}).encode()
+    assert labels_by_text([correction(0, later), correction(1, earlier)])[record["text"]] == {"toxicity": "toxic"}
+
+
+def test_a_label_stays_with_the_text_it_was_given_for_when_the_comment_was_edited() -> None:
+    corrections = [
+        correction(0, value("c", "before", 0, sentiment="negative", toxicity="toxic")),
+        correction(1, value("c", "after", 1, toxicity="clean")),
+    ]
+    assert labels_by_text(corrections) == {"after": {"toxicity": "clean"}, "before": {"sentiment": "negative"}}
+
+
+def test_equal_texts_of_different_comments_are_one_row() -> None:
+    corrections = [
+        correction(0, value("c-1", "spam", 0, toxicity="clean")),
+        correction(1, value("c-2", "spam", 3, toxicity="clean", sentiment="neutral")),
+        correction(2, value("c-1", "spam", 5, toxicity="toxic")),
+    ]
+    assert labels_by_text(corrections) == {"spam": {"sentiment": "neutral", "toxicity": "toxic"}}
+    assert label_counts(labels_by_text(corrections)) == {"sentiment": {"neutral": 1}, "toxicity": {"toxic": 1}}
+
+
+TEXTS = st.sampled_from(["one", "two"])
+LABELS = st.fixed_dictionaries(
+    {},
+    optional={
+        "sentiment": st.sampled_from(["negative", "neutral", "positive"]),
+        "toxicity": st.sampled_from(["clean", "toxic"]),
+    },
+).filter(bool)
+RECORDS = st.builds(
+    lambda comment_id, text, at_s, moderator, labels: value(comment_id, text, at_s, moderator, **labels),
+    st.sampled_from(["c-1", "c-2"]),
+    TEXTS,
+    st.integers(0, 1),
+    st.sampled_from(["m-1", "m-2"]),
+    LABELS,
+)
+
+
+@settings(deadline=None)
+@given(partitions=st.lists(st.lists(RECORDS, min_size=1, max_size=3), min_size=2, max_size=3), data=st.data())
+def test_the_order_of_delivery_between_partitions_does_not_matter(
+    partitions: list[list[bytes]], data: st.DataObject
+) -> None:
+    in_order = [
+        correction(offset, raw, partition)
+        for partition, records in enumerate(partitions)
+        for offset, raw in enumerate(records)
+    ]
+    delivered = data.draw(st.permutations(in_order))
+    assert labels_by_text(delivered) == labels_by_text(in_order)
+    assert list(labels_by_text(delivered)) == list(labels_by_text(in_order)), "the file's version depends on the order"
+    assert conflicting_comments(delivered) == conflicting_comments(in_order)
+
+
+def test_moderators_who_stand_by_different_labels_are_in_conflict() -> None:
+    corrections = [
+        correction(0, value("conflict", "a", 0, "m-1", toxicity="toxic")),
+        correction(1, value("conflict", "a", 1, "m-2", toxicity="clean")),
+        correction(2, value("changed-mind", "b", 0, "m-1", toxicity="toxic")),
+        correction(3, value("changed-mind", "b", 1, "m-1", toxicity="clean")),
+        correction(4, value("changed-mind", "b", 2, "m-2", toxicity="clean")),
+        correction(5, value("other-group", "c", 0, "m-1", toxicity="clean")),
+        correction(6, value("other-group", "c", 0, "m-2", sentiment="negative")),
+        correction(7, value("edited", "d", 0, "m-1", toxicity="toxic")),
+        correction(8, value("edited", "d2", 1, "m-2", toxicity="clean")),
+    ]
+    assert conflicting_comments(corrections) == ["conflict"]
+
+
+def test_a_moderators_digest_cannot_be_followed_to_another_comment_or_guessed_without_the_key() -> None:
+    first = correction(0, value("c-1", "a", 0, "m-1", toxicity="clean"))
+    again = correction(1, value("c-1", "b", 9, "m-1", toxicity="toxic"))
+    elsewhere = correction(2, value("c-2", "a", 0, "m-1", toxicity="clean"))
+    other_key = entry_of("feedback", 0, 0, value("c-1", "a", 0, "m-1", toxicity="clean"), b"x" * 32)
+    assert isinstance(other_key, Correction)
+    assert first.moderator == again.moderator
+    assert len({first.moderator, elsewhere.moderator, other_key.moderator}) == 3
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (None, "tombstone"),
+        (b"\xff\xfe", "Invalid JSON"),
+        (b"[]", "value: Input should be an object"),
+        (EXAMPLE.replace(b'"toxicity"', b'"toxicty"'), "labels.toxicty: Extra inputs are not permitted"),
+        (EXAMPLE.replace(b"clean", b"fine"), "labels.toxicity: Input should be 'clean' or 'toxic'"),
+        (EXAMPLE.replace(b"2026-03-01T10:02:11Z", b"yesterday"), "at: Input should be an RFC 3339 time"),
+    ],
+)
+def test_a_record_that_breaks_the_contract_is_kept_raw_with_a_reason_that_quotes_no_value(
+    raw: bytes | None, reason: str
+) -> None:
+    entry = entry_of("feedback", 1, 7, raw, KEY)
+    assert isinstance(entry, Rejected)
+    assert reason in entry.reason
+    assert "Best recipe" not in entry.reason
+    assert entry.position == ("feedback", 1, 7)
+    assert (base64.b64decode(entry.value_base64) if entry.value_base64 is not None else None) == raw
+
+
+@settings(deadline=None)
+@given(raw=st.binary())
+def test_any_bytes_become_an_entry(raw: bytes) -> None:
+    assert isinstance(entry_of("feedback", 0, 0, raw, KEY), Rejected)
+
+
+@settings(deadline=None)
+@given(
+    text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text.strip()),
+    at=st.datetimes(timezones=st.timezones().map(lambda _: timezone(timedelta(minutes=90))) | st.just(UTC)),
+)
+def test_a_correction_comes_back_from_its_journal_line_unchanged(text: str, at: datetime) -> None:
+    entry = Correction(
+        topic="t", partition=0, offset=1, comment_id="c", text=text, labels=CorrectedLabels(toxicity="toxic"), at=at,
+        moderator="00",
+    )  # fmt: skip
+    line = entry.model_dump_json(exclude_none=True)
+    assert "\n" not in line
+    assert Correction.model_validate_json(line) == entry
+
+
+def test_reading_again_changes_nothing_and_private_fields_are_nowhere_on_disk(tmp_path: Path) -> None:
+    private = json.dumps(EXAMPLE_FEEDBACK | {"moderator_id": "jane.doe", "ip": "203.0.113.9"}).encode()
+    records = [("feedback", 0, 0, private), ("feedback", 1, 0, b"{}"), ("feedback", 1, 1, None)]
+    directory = tmp_path / "new" / "dataset"
+    with open_journal(directory) as journal:
+        first = journal.add(records)
+        journal.write_dataset()
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    with open_journal(directory) as journal:
+        again = journal.add(records)
+        assert journal.last_offsets("feedback") == {0: 0, 1: 1}
+        journal.write_dataset()
+    assert (first.accepted, len(first.rejected), first.known) == (1, 2, 0)
+    assert (again.accepted, len(again.rejected), again.known) == (0, 0, 3)
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+    assert set(before) == {EVENTS, REJECTED, MODERATOR_KEY, ROWS, REPORT}
+    assert not any(b"jane.doe" in content or b"203.0.113.9" in content for content in before.values())
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o600}
+    event = json.loads(before[EVENTS])
+    assert event.keys() == {
+        "topic", "partition", "offset", "comment_id", "text", "labels", "at", "moderator",
+    }  # fmt: skip
+
+
+def test_a_line_that_a_crash_cut_short_is_read_again_from_the_topic(tmp_path: Path) -> None:
+    records = [("feedback", 0, n, value(f"c-{n}", f"text {n}", n, toxicity="clean")) for n in range(3)]
+    with open_journal(tmp_path) as journal:
+        journal.add(records)
+    whole = (tmp_path / EVENTS).read_bytes()
+    (tmp_path / EVENTS).write_bytes(whole[:-10])
+    with open_journal(tmp_path) as journal:
+        assert journal.last_offsets("feedback") == {0: 1}
+        assert journal.add(records).accepted == 1
+    assert (tmp_path / EVENTS).read_bytes() == whole
+
+
+def test_the_version_is_that_of_the_rows_wherever_and_whenever_they_came(tmp_path: Path) -> None:
+    versions = []
+    for name, partition, texts in (("a", 0, ["x", "y"]), ("b", 1, ["y", "x"]), ("c", 0, ["x", "z"])):
+        with open_journal(tmp_path / name) as journal:
+            journal.add(
+                ("feedback", partition, n, value(text, text, 0, toxicity="toxic")) for n, text in enumerate(texts)
+            )
+            versions.append(journal.write_dataset()["version"])
+    assert versions[0] == versions[1] != versions[2]
+
+
+def test_a_topic_that_was_created_anew_is_noticed_instead_of_skipped(tmp_path: Path) -> None:
+    with open_journal(tmp_path) as journal:
+        journal.add([("feedback", 0, 0, value("c", "old", 0, toxicity="toxic"))])
+        with pytest.raises(TrainingError, match="partition 0, offset 0: the topic was created anew"):
+            journal.add([("feedback", 0, 0, value("c", "new", 0, toxicity="toxic"))])
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("notes.txt", b"mine", "is not empty and no feedback dataset; name a new directory"),
+        (EVENTS, b'{"topic": "t"}\n', rf"{EVENTS}:1 is not as"),
+        (EVENTS, b"\xff\n", rf"{EVENTS}:1 is not as"),
+        (EVENTS, b"the events of somebody else", rf"{EVENTS}:1 is not as"),
+    ],
+)
+def test_a_directory_that_holds_something_else_is_left_alone(
+    tmp_path: Path, file: str, content: bytes, message: str
+) -> None:
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(TrainingError, match=message), open_journal(tmp_path):
+        pass
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {file: content}
+
+
+def test_a_dataset_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
+    with (
+        open_journal(tmp_path),
+        pytest.raises(TrainingError, match="written by another"),
+        open_journal(tmp_path),
+    ):
+        pass
+
+
+def test_a_lost_key_is_refused_because_one_moderator_would_look_like_two(tmp_path: Path) -> None:
+    with open_journal(tmp_path) as journal:
+        journal.add([("feedback", 0, 0, EXAMPLE)])
+    (tmp_path / MODERATOR_KEY).unlink()
+    with pytest.raises(TrainingError, match=rf"{MODERATOR_KEY} is missing"), open_journal(tmp_path):
+        pass
+
+
+def test_a_file_in_the_directorys_place_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match="cannot be used"), open_journal(tmp_path / "file"):
+        pass
+
+
+def test_the_rows_are_read_back_to_train_on(tmp_path: Path) -> None:
+    with open_journal(tmp_path) as journal:
+        journal.add(
+            [
+                ("feedback", 0, 0, EXAMPLE),
+                ("feedback", 0, 1, value("c", "line\u2028one\nline two", 0, toxicity="toxic", sentiment="negative")),
+            ]
+        )
+        journal.write_dataset()
+    assert read_feedback(tmp_path) == [
+        Row(str(EXAMPLE_FEEDBACK["text"]), {"toxicity": "clean"}, "feedback"),
+        Row("line\u2028one\nline two", {"sentiment": "negative", "toxicity": "toxic"}, "feedback"),
+    ]
+
+
+def test_what_is_no_dataset_or_an_empty_or_a_changed_one_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="is no feedback dataset; write one with"):
+        read_feedback(tmp_path / "nowhere")
+    with open_journal(tmp_path) as journal:
+        journal.write_dataset()
+    with pytest.raises(TrainingError, match="holds no corrections yet"):
+        read_feedback(tmp_path)
+    (tmp_path / ROWS).write_text('{"text": "a", "toxicity": "toxic"}\n')
+    with pytest.raises(TrainingError, match=r"is not the version that report\.json names"):
+        read_feedback(tmp_path)
+    (tmp_path / REPORT).write_text("[]")
+    with pytest.raises(TrainingError, match=r"is not the version that report\.json names"):
+        read_feedback(tmp_path)
+
+
+OLD = [
+    Row(f"{source} {label} {n}", {group: label}, source)
+    for source, group, label, count in [
+        ("tweets", "sentiment", "positive", 600),
+        ("tweets", "sentiment", "negative", 300),
+        ("posts", "toxicity", "toxic", 99),
+        ("rare", "toxicity", "clean", 1),
+    ]
+    for n in range(count)
+]
+
+
+def test_the_replay_mix_holds_all_feedback_and_the_old_rows_in_their_shares() -> None:
+    feedback = [Row(f"corrected {n}", {"toxicity": "clean"}, "feedback") for n in range(25)]
+    mix = replay_mix(feedback, OLD, seed=1)
+    assert mix[:25] == feedback
+    shares = Counter((row.source, *row.labels.values()) for row in mix[25:])
+    assert sum(shares.values()) == 100
+    assert len(set(map(str, mix))) == 125, "no row comes twice"
+    assert shares["rare", "clean"] == 1, "a small stratum is not left out"
+    assert abs(shares["tweets", "positive"] - 60) <= 1
+    assert abs(shares["tweets", "negative"] - 30) <= 1
+    assert abs(shares["posts", "toxic"] - 10) <= 1
+
+
+def test_the_replay_mix_depends_on_its_seed_alone() -> None:
+    feedback = [Row("corrected", {"toxicity": "clean"}, "feedback")] * 5
+    assert replay_mix(feedback, OLD, seed=1) == replay_mix(feedback, OLD, seed=1)
+    assert replay_mix(feedback, OLD, seed=1) != replay_mix(feedback, OLD, seed=2)
+
+
+def test_the_replay_mix_never_teaches_what_was_corrected_and_takes_all_when_there_are_few() -> None:
+    feedback = [Row("Tweets Positive 0", {"sentiment": "negative"}, "feedback")]
+    mix = replay_mix(feedback, OLD, old_per_feedback=5_000, seed=1)
+    assert len(mix) == len(OLD)
+    assert "tweets positive 0" not in {row.text for row in mix}
