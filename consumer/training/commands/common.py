@@ -1,5 +1,6 @@
 """What the commands of `moderate train` share: the extra they need, and errors as one sentence."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -27,6 +28,16 @@ def need_extra() -> None:
     """Raise TrainingError unless the packages of the extra `train` are installed."""
     if any(find_spec(name) is None for name in ("accelerate", "sklearn", "scipy", "matplotlib", "jinja2")):
         raise TrainingError('training needs more packages; run: pip install "comment-moderation-stream[train]"')
+
+
+def quiet_libraries() -> None:
+    """Keep libraries' notes to programmers, and their own reports of loading, off a person's screen."""
+    import transformers
+
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    warnings.filterwarnings("ignore", message="Could not find a config file")
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def err_console() -> Console:

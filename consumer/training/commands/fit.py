@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from consumer.training.commands.common import err_console, need_extra, next_step, progress_bar, readable_errors
+from consumer.training.commands.common import (
+    err_console,
+    need_extra,
+    next_step,
+    progress_bar,
+    quiet_libraries,
+    readable_errors,
+)
 from consumer.training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -63,6 +70,7 @@ def fit(
     """
     with readable_errors():
         need_extra()
+        quiet_libraries()
         from consumer.training.data import assume_clean as assumed
         from consumer.training.data import cleaned, mixed, read_rows, without
         from consumer.training.fit import FitOptions

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from consumer.training.commands.common import err_console, need_extra, next_step, readable_errors
+from consumer.training.commands.common import err_console, need_extra, next_step, quiet_libraries, readable_errors
 
 
 def package(
@@ -23,6 +23,7 @@ def package(
     """
     with readable_errors():
         need_extra()
+        quiet_libraries()
         from consumer.training.package import package as write
 
         version = write(model, output, metrics, name=name or output.name, merge=merge)
