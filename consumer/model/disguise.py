@@ -17,10 +17,11 @@ _DOUBLED_INSIDE = frozenset("bcdeflmnoprstz")
 _NUMERALS = frozenset("IVXLCDM")
 
 _LEET = str.maketrans("013457@$", "oieastas")
-# Between letters only, as "4u" and "gr8" are spellings of their own, and in small letters: H1B and C3PO are names.
+# A digit must stand between letters, as "4u" and "gr8" are spellings of their own; where one does, those at the
+# word's ends are read too. In small letters only, and from four on: H1B, C3PO and w3c are names.
 _LEET_WORD = re.compile(
-    r"(?<![\w@#/$.])(?!mp[34]|m4[av]|log4|neo4|md5|sha1|l10n|i18n)(?:[1@$](?=[a-z][013457@$]))?[A-Z]?[a-z]*"
-    r"(?:(?<=[A-Za-z])(?:[013457]{1,2}|[@$]{1,2})[a-z]+)+(?![\w@/.$])"
+    r"(?<![\w@#/$.])(?=[\w@$]{4})(?!mp[34]|m4[av]|log4|neo4|md5|sha1|l10n|i18n)(?:[013457@$](?=[a-z]+[013457@$]))?[A-Z]?[a-z]*"
+    r"(?:(?<=[A-Za-z])(?:[013457]{1,2}|[@$]{1,2})[a-z]+)+[013457@$]{0,2}(?![\w@/$]|\.\w)"
 )
 _LEET_HINT = re.compile(r"[A-Za-z][013457@$]{1,2}[a-z]")
 # "f@ggot" is a disguise; "lame@user" is a mention without its blank, "me@localhost" an address.

@@ -57,6 +57,10 @@ def fit(
     counterexamples: Annotated[
         bool, typer.Option(help="Add the sentences this project makes from templates, against bias and blind spots.")
     ] = False,
+    vary: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Share of rows with a mention, link, typo or disguise put in or out."),
+    ] = 0.0,
     teacher: Annotated[
         str | None, typer.Option(help="A trained model whose scores stand in for the labels that rows lack.")
     ] = None,
@@ -89,6 +93,10 @@ def fit(
         _require_sources("--weight", weights, rows)
         _require_sources("--assume-clean", assume_clean or (), rows)
         epoch_rows = mixed(rows, weights, seed)
+        if vary:
+            from consumer.training.variations import varied
+
+            epoch_rows = varied(epoch_rows, vary, seed)
         err_console().print(
             f"{len(rows):,} rows to train on, {len(epoch_rows):,} an epoch; {len(dev_rows):,} to choose by"
         )
@@ -110,7 +118,7 @@ def fit(
                 seed=seed,
                 tensorboard=tensorboard,
             ),
-            provenance=_provenance(data, rows, weight or (), assume_clean or (), teacher),
+            provenance=_provenance(data, rows, weight or (), assume_clean or (), teacher) | {"varied_share": vary},
             teacher=_teacher(teacher) if teacher else None,
             resume=resume,
         )
