@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import (
@@ -42,7 +42,8 @@ Guess = Callable[[Sequence[Row]], list[dict[str, dict[str, float]]]]
 class FitOptions:
     """How to train. `base` is "bundled" (the encoder) or the directory of one; `continue_from` a trained model instead.
 
-    `max_steps` ends earlier than `epochs`; `learning_rate` None is the method's own.
+    `max_steps` ends earlier than `epochs`; `learning_rate` None is the method's own. `keep` "last" takes the weights at
+    the end of the schedule, without early stopping, instead of those of the best checkpoint.
     """
 
     base: str = BUNDLED
@@ -55,6 +56,7 @@ class FitOptions:
     lora_rank: int = 32
     class_weights: bool = False
     patience: int = 4
+    keep: Literal["best", "last"] = "best"
     seed: int = 42
     tensorboard: bool = False
 
@@ -95,7 +97,10 @@ def fit(
         processing_class=network.tokenizer,
         compute_loss_func=lambda outputs, labels, **_: masked_loss(outputs["logits"], labels, targets),
         compute_metrics=lambda prediction: dev_metrics(prediction, targets, [row.source for row in dev]),
-        callbacks=[EarlyStoppingCallback(options.patience), CsvLog(work / "log.csv")],
+        callbacks=[
+            CsvLog(work / "log.csv"),
+            *([EarlyStoppingCallback(options.patience)] if options.keep == "best" else []),
+        ],
     )
     trainer.train(resume_from_checkpoint=checkpoint)
     metrics = {
@@ -104,7 +109,7 @@ def fit(
         if name.endswith("macro_f1")
     }
     plot(work / "log.csv", work / "log.png")
-    # The Trainer holds the very model it was given, by now with the best checkpoint's weights.
+    # The Trainer holds the very model it was given, by now with the weights to keep.
     facts = _provenance(network, options, train, metrics) | dict(provenance or {})
     write_model(output, network.model, network.tokenizer, network.base, facts)
     shutil.copy(work / "log.csv", output / "training-log.csv")
@@ -159,7 +164,7 @@ def _arguments(options: FitOptions, work: Path, steps_per_epoch: int) -> Trainin
         eval_steps=evaluation_steps,
         save_steps=evaluation_steps,
         save_total_limit=2,
-        load_best_model_at_end=True,
+        load_best_model_at_end=options.keep == "best",
         metric_for_best_model="macro_f1",
         greater_is_better=True,
         logging_steps=min(50, evaluation_steps),

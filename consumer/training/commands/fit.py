@@ -47,6 +47,10 @@ def fit(
     batch_size: Annotated[int, typer.Option(min=1, help="Rows per step.")] = 32,
     rank: Annotated[int, typer.Option(min=1, help="Rank of the adapter's matrices.")] = 32,
     patience: Annotated[int, typer.Option(min=1, help="Evaluations (two an epoch) without progress that end it.")] = 4,
+    keep: Annotated[
+        Literal["best", "last"],
+        typer.Option(help="The best checkpoint on dev, or the weights at the end (to average)."),
+    ] = "best",
     class_weights: Annotated[bool, typer.Option(help="Let every label of a group weigh the same.")] = False,
     assume_clean: Annotated[
         list[str] | None, typer.Option(help="A source whose rows without a toxicity label count as clean.")
@@ -115,6 +119,7 @@ def fit(
                 lora_rank=rank,
                 class_weights=class_weights,
                 patience=patience,
+                keep=keep,
                 seed=seed,
                 tensorboard=tensorboard,
             ),
