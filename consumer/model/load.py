@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from consumer.model.base import BASE_ID, base_directory
-from consumer.model.calibration import read_calibration
+from consumer.model.calibration import Calibration, read_calibration
 from consumer.model.cleaning import CLEANING_VERSION
 from consumer.model.device import choose_device, choose_dtype
 from consumer.model.doubt import LANGUAGE, with_language
@@ -40,11 +40,13 @@ def load_engine(
     dtype: str = "auto",
     max_batch_tokens: int = DEFAULT_MAX_BATCH_TOKENS,
     labels: Mapping[str, str] | None = None,
+    raw: bool = False,
 ) -> Engine:
     """Load `model` ("bundled", a directory, or the id of a locally cached Hub model) ready to classify.
 
     A directory with an adapter_config.json is an adapter, merged into its base in fp32. Only safetensors are read and
-    no code of the model is run. Raises ModelError with one sentence for everything that cannot be used.
+    no code of the model is run. With `raw` its scores are the network's own, neither calibrated nor mixed with doubt
+    about the language: what a calibration is found on. Raises ModelError with one sentence for what cannot be used.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # said explicitly, a fork does not warn about it
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -52,19 +54,19 @@ def load_engine(
     directory = model_directory(model)
     chosen_device = choose_device(device)
     base = _base(directory, model)
-    _refuse_pickles([directory, *([base] if base else [])], model)
+    refuse_pickles([directory, *([base] if base else [])], model)
     try:
         config = AutoConfig.from_pretrained(_with_file(directory, base, "config.json"), **_LOCAL)
         groups = tag_groups(config, labels, model)
-        if getattr(config, "languages", None) == ["en"]:
+        if getattr(config, "languages", None) == ["en"] and not raw:
             groups = with_language(groups)
-        calibration = read_calibration(directory, groups)
-        _check_cleaning(config, model)
+        calibration = Calibration() if raw else read_calibration(directory, groups)
+        check_cleaning(config, model)
         tokenizer = AutoTokenizer.from_pretrained(_with_file(directory, base, "tokenizer.json"), **_LOCAL)
         network = _adapted(directory, base, config, model) if base else _whole(directory, config, model)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
-            f"the model {model} cannot be loaded: {_first_line(error)}; "
+            f"the model {model} cannot be loaded: {first_line(error)}; "
             "give MODEL a directory saved by save_pretrained, with config.json, tokenizer.json and model.safetensors"
         ) from error
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -127,7 +129,8 @@ def _base(directory: Path, model: str) -> Path | None:
     return base_directory() if name == BASE_ID else model_directory(name)
 
 
-def _refuse_pickles(directories: Iterable[Path], model: str) -> None:
+def refuse_pickles(directories: Iterable[Path], model: str) -> None:
+    """Raise ModelError unless every directory has safetensors weights."""
     for directory in directories:
         if not any(directory.glob("*.safetensors")):
             raise ModelError(
@@ -136,7 +139,8 @@ def _refuse_pickles(directories: Iterable[Path], model: str) -> None:
             )
 
 
-def _check_cleaning(config: Any, model: str) -> None:
+def check_cleaning(config: Any, model: str) -> None:
+    """Raise ModelError for a model that was trained on texts cleaned by another version."""
     trained_with = getattr(config, "cleaning_version", CLEANING_VERSION)
     if trained_with != CLEANING_VERSION:
         raise ModelError(
@@ -204,5 +208,6 @@ def _version(weights: Iterable[Path], texts: Iterable[str]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return what an error says, in its first line and without the full stop."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+from pydantic import ValidationError
+from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from consumer.model.calibration import FILE_NAME, Calibration
-from consumer.model.labels import TagGroups
+from consumer.model.labels import TagGroup, TagGroups
+from consumer.training.data import LABELS
 from consumer.training.errors import TrainingError
 from consumer.training.evaluation.answers import Answers, Floats, answers_by_group
 from consumer.training.evaluation.measures import calibration as reliability
@@ -19,11 +20,14 @@ REVIEWED = "toxic"
 """The one label that a policy looks at by default, and so the one that gets thresholds."""
 
 MIN_ROWS = 50
+LEAST_REJECT = 0.7
+"""No threshold to reject stands lower: doubt about a text's language pulls scores to 0.5, and must not reject it."""
+
+_LEAST_REJECTED_ROWS = 20  # a single sure row is no evidence
 _LOG_TEMPERATURES = (-2.5, 2.5)  # exp: 0.08 to 12
+_OFFSETS = (-10.0, 10.0)
 _REVIEW_RANGE = (0.2, 0.8)
 _SMALLEST_SCORE = 1e-12
-_NO_PENALTY = 1e6
-_FOREIGN = 0.1
 
 
 class Calibrated(NamedTuple):
@@ -33,37 +37,31 @@ class Calibrated(NamedTuple):
     errors: dict[str, tuple[float, float]]
 
 
-def calibrate(
-    groups: TagGroups, current: Calibration, predicted: Sequence[Prediction], reject_precision: float
-) -> Calibrated:
-    """Return a calibration from the predictions of an engine that runs with `groups` and `current`.
+def calibrate(groups: TagGroups, predicted: Sequence[Prediction], reject_precision: float) -> Calibrated:
+    """Return a calibration from the predictions of a raw engine with `groups`.
 
-    Per group the one temperature with the least negative log-likelihood, which changes no label (Guo et al. 2017); for
-    a group of one logit an offset too (Platt 1999), because class weights have moved the point where both labels are
-    as likely. Comments in another language are left out: their scores are no longer the model's own.
-    Review begins at the toxic score with the best F1; reject where at least `reject_precision` of the rows at or above
-    are toxic. Precision depends on how common toxic rows are, so the rows should be like the site's.
-    Raises TrainingError for fewer than 50 rows of every group.
+    Per group the temperature with the least negative log-likelihood, which changes no label (Guo et al. 2017); for a
+    group of one logit an offset too (Platt 1999), because class weights have moved the point where both labels are as
+    likely. Review begins at the toxic score with the best F1; reject where at least `reject_precision` of the rows at
+    or above are toxic. Precision depends on how common toxic rows are, so the rows should be like the site's.
+    Raises TrainingError when no group has 50 rows of two labels.
     """
-    temperatures, offsets = dict(current.temperatures), dict(current.offsets)
-    review, reject, errors = {}, {}, {}
-    one_logit = {group.name for group in groups.groups if len(group.columns) == 1}
-    understood = [p for p in predicted if p.scores.get("language", {}).get("other", 0.0) < _FOREIGN]
-    for group, answers in answers_by_group(understood).items():
-        if len(answers.rows) < MIN_ROWS or len(np.unique(answers.wanted)) < 2:
+    temperatures, offsets, review, reject, errors = {}, {}, {}, {}, {}
+    by_name = {group.name: group for group in groups.groups}
+    for name, answers in answers_by_group(predicted).items():
+        enough = len(answers.rows) >= MIN_ROWS and len(np.unique(answers.wanted)) > 1
+        if not enough or not _has_one_answer(by_name[name]):
             continue
-        if group in one_logit:
-            factor, shift = _platt(answers)
-            offsets[group] = round(current.offsets.get(group, 0.0) / factor + shift, 4)
-        else:
-            factor, shift = _temperature(answers), 0.0
-        temperatures[group] = round(current.temperatures.get(group, 1.0) * factor, 4)
-        scores = _tempered(answers.scores, factor, shift)
+        temperature, offset = _fitted(answers, with_offset=by_name[name].activation == "sigmoid")
+        temperatures[name] = round(temperature, 4)
+        if by_name[name].activation == "sigmoid":
+            offsets[name] = round(offset, 4)
+        scores = _tempered(answers.scores, temperature, offset)
         tempered = answers._replace(scores=scores, predicted=scores.argmax(axis=1))
-        errors[group] = (reliability(answers)["ece"], reliability(tempered)["ece"])
+        errors[name] = (reliability(answers)["ece"], reliability(tempered)["ece"])
         if REVIEWED in answers.labels:
-            name = f"{group}.{REVIEWED}"
-            review[name], reject[name] = _thresholds(tempered, reject_precision)
+            label = f"{name}.{REVIEWED}"
+            review[label], reject[label] = _thresholds(tempered, reject_precision)
     if not errors:
         raise TrainingError(
             f"no tag group has {MIN_ROWS} rows with two different labels; calibrate on more labelled comments"
@@ -71,39 +69,51 @@ def calibrate(
     return Calibrated(Calibration(temperatures=temperatures, offsets=offsets, review=review, reject=reject), errors)
 
 
-def write_calibration(directory: Path, calibration: Calibration) -> None:
-    """Put the calibration into a model directory, in one step."""
-    partial = directory / f".{FILE_NAME}"
-    partial.write_text(calibration.model_dump_json(indent=2) + "\n")
-    partial.replace(directory / FILE_NAME)
+def _has_one_answer(group: TagGroup) -> bool:
+    """Whether the scores of the labels add up to one: competing logits, or one logit for the last of our two labels."""
+    return group.activation == "softmax" or (len(group.columns) == 1 and group.labels == LABELS[group.name][1:])
 
 
-def _temperature(answers: Answers) -> float:
+def write_calibration(directory: Path, calibration: Calibration) -> Calibration:
+    """Put the calibration into a model directory, in one step; return what stands there.
+
+    What an earlier one says of groups that these rows have no labels of stays. Raises TrainingError.
+    """
+    path, partial = directory / FILE_NAME, directory / f".{FILE_NAME}"
+    try:
+        earlier = Calibration.model_validate_json(path.read_bytes()) if path.exists() else Calibration()
+    except ValidationError:
+        earlier = Calibration()  # a damaged one is what this replaces
+    merged = Calibration.model_validate(
+        {field: getattr(earlier, field) | getattr(calibration, field) for field in Calibration.model_fields}
+    )
+    try:
+        partial.write_text(merged.model_dump_json(indent=2) + "\n")
+        partial.replace(path)
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be written: {error.strerror}; calibrate a copy of the model") from error
+    return merged
+
+
+def _fitted(answers: Answers, *, with_offset: bool) -> tuple[float, float]:
+    """Return the temperature and the offset of the last label's logit with the least negative log-likelihood."""
     rows = np.arange(len(answers.wanted))
 
-    def loss(log_temperature: float) -> float:
-        scores = _tempered(answers.scores, float(np.exp(log_temperature)))
+    def loss(parameters: Floats) -> float:
+        scores = _tempered(answers.scores, float(np.exp(parameters[0])), float(parameters[1]))
         return float(-np.log(np.maximum(scores[rows, answers.wanted], _SMALLEST_SCORE)).mean())
 
-    found: Any = minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded")
-    return float(np.exp(found.x))
+    bounds = (_LOG_TEMPERATURES, _OFFSETS if with_offset else (0.0, 0.0))
+    found: Any = minimize(loss, (0.0, 0.0), bounds=bounds, method="L-BFGS-B")
+    return float(np.exp(found.x[0])), float(found.x[1])
 
 
-def _tempered(scores: Floats, temperature: float, shift: float = 0.0) -> Floats:
+def _tempered(scores: Floats, temperature: float, offset: float) -> Floats:
     """Divide the logits behind the scores, which need not be known for it: p^(1/T), normalised; shift the last one."""
     powered: Floats = np.maximum(scores, _SMALLEST_SCORE) ** (1.0 / temperature)
-    powered[:, -1] *= np.exp(shift)
+    powered[:, -1] *= np.exp(offset)
     tempered: Floats = powered / powered.sum(axis=1, keepdims=True)
     return tempered
-
-
-def _platt(answers: Answers) -> tuple[float, float]:
-    """Return the temperature and the shift of the second label's logit: logistic regression on that logit."""
-    scores = np.clip(answers.scores, _SMALLEST_SCORE, None)
-    logits = np.log(scores[:, 1]) - np.log(scores[:, 0])
-    fitted = LogisticRegression(C=_NO_PENALTY).fit(logits[:, None], answers.wanted)
-    slope = float(np.clip(fitted.coef_[0, 0], *np.exp(_LOG_TEMPERATURES)))  # a model worse than chance keeps its order
-    return 1.0 / slope, float(fitted.intercept_[0])
 
 
 def _thresholds(answers: Answers, reject_precision: float) -> tuple[float, float]:
@@ -116,7 +126,8 @@ def _thresholds(answers: Answers, reject_precision: float) -> tuple[float, float
     ranked = scores[order]
     inside = (ranked >= _REVIEW_RANGE[0]) & (ranked <= _REVIEW_RANGE[1])
     review = float(ranked[inside][f1[inside].argmax()]) if inside.any() else 0.5
-    sure = np.flatnonzero(precision >= reject_precision)
+    counted = np.arange(1, len(scores) + 1)
+    sure = np.flatnonzero((precision >= reject_precision) & (counted >= _LEAST_REJECTED_ROWS))
     # Where no score is sure enough, only certainty itself is rejected.
-    reject = float(ranked[sure[-1]]) if len(sure) else 1.0
-    return round(review, 3), round(max(reject, review), 3)
+    reject = max(float(ranked[sure[-1]]), LEAST_REJECT, review) if len(sure) else 1.0
+    return round(review, 3), round(reject, 3)

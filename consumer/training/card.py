@@ -11,10 +11,16 @@ from consumer.model.calibration import Calibration
 _TASK = "text-classification"
 
 
-def model_card(name: str, facts: Mapping[str, Any], metrics: Mapping[str, Any] | None, calibration: Calibration) -> str:
+def model_card(
+    name: str,
+    facts: Mapping[str, Any],
+    metrics: Mapping[str, Any] | None,
+    calibration: Calibration,
+    languages: list[str],
+) -> str:
     """Return the card of a model: `facts` are its training.json, `metrics` the report of `moderate train evaluate`."""
     data = ModelCardData(
-        language="en" if "MiniLM" in str(facts.get("base", "")) else None,
+        language=languages or None,
         license="other",
         license_name="see-training-texts",
         base_model=facts.get("base"),
@@ -30,12 +36,13 @@ def model_card(name: str, facts: Mapping[str, Any], metrics: Mapping[str, Any] |
 
 
 def _results(metrics: Mapping[str, Any]) -> list[EvalResult]:
-    file = metrics["data"]["file"]
+    file = Path(metrics["data"]["file"]).name
     return [
         EvalResult(
             task_type=_TASK,
             dataset_type="labelled-comments",
             dataset_name=f"{file}, {group}",
+            dataset_config=group,
             metric_type=metric,
             metric_value=round(value, 4),
         )
@@ -62,6 +69,8 @@ def _data(facts: Mapping[str, Any]) -> str:
     for file in facts.get("files", []):
         digest = f", sha256 `{file['sha256']}`" if "sha256" in file else ""
         lines.append(f"\nFile `{Path(file['path']).name}`{digest}.")
+    if "continues" in facts:
+        lines.append("\nIt continues a model whose own training data `training.json` lists under `continues`.")
     lines.append("\n**Check the terms of these texts before you share this model or use it in a product.**")
     return "\n".join(lines)
 
@@ -70,8 +79,8 @@ def _quality(metrics: Mapping[str, Any]) -> str:
     lines = [
         "## Quality",
         "",
-        f"On {metrics['data']['rows']:,} rows of `{metrics['data']['file']}`, through the engine that serves it "
-        f"(version `{metrics['model']['version']}`). In brackets: 95 % bootstrap intervals.",
+        f"On {metrics['data']['rows']:,} rows of `{Path(metrics['data']['file']).name}`, through the engine that "
+        f"serves it (version `{metrics['model']['version']}`). In brackets: 95 % bootstrap intervals.",
         "",
         "| tag group | rows | accuracy | macro-F1 | macro-recall | calibration error |",
         "|---|---|---|---|---|---|",

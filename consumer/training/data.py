@@ -50,10 +50,11 @@ def read_numbered(path: Path) -> list[NumberedRow]:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error) as error:
-        raise TrainingError(f"{path} cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise TrainingError(f"{path} cannot be read: {reason}; name a JSONL or CSV file (.gz too)") from error
     except UnicodeDecodeError as error:
         raise TrainingError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    records = _csv_records if ".csv" in path.suffixes else _jsonl_records
+    records = _csv_records if ".csv" in path.name.lower() else _jsonl_records
     rows = [
         NumberedRow(_row(record, f"{path}:{line}"), line, _text(record, "language"))
         for line, record in records(text, path)
@@ -117,7 +118,7 @@ def _jsonl_records(text: str, path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _csv_records(text: str, path: Path) -> Iterator[tuple[int, Any]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
     if "text" not in (reader.fieldnames or ()):
         raise TrainingError(f'{path}:1 has no column "text"; name the columns text, sentiment and/or toxicity')
     try:

@@ -1,6 +1,7 @@
 """The course of a training: a CSV line per log entry of the Trainer, and a plot of loss and dev metrics."""
 
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ _FIELDS = (
 )
 
 
-class CsvLog(TrainerCallback):
-    """Appends every log entry of the Trainer to one CSV file, which a spreadsheet can read."""
+class Log(TrainerCallback):
+    """Keeps the Trainer's whole history, of a resumed run too, in one CSV file, and says how each evaluation went."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -37,17 +38,15 @@ class CsvLog(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Write one line, for entries that hold a loss."""
-        entry = {"step": state.global_step, **(logs or {})}
-        if not {"loss", "eval_loss"} & entry.keys():
-            return
+        """Write the file anew, and one line to standard error for an evaluation."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not self._path.exists()
-        with self._path.open("a", newline="") as file:
+        with self._path.open("w", newline="") as file:
             writer = csv.DictWriter(file, _FIELDS, extrasaction="ignore")
-            if is_new:
-                writer.writeheader()
-            writer.writerow(entry)
+            writer.writeheader()
+            writer.writerows(entry for entry in state.log_history if {"loss", "eval_loss"} & entry.keys())
+        if logs and "eval_macro_f1" in logs:
+            figures = ", ".join(f"{name} {logs[name]:.3f}" for name in _FIELDS[4:] if name in logs)
+            sys.stderr.write(f"\nstep {state.global_step}: {figures}\n")
 
 
 def plot(log: Path, png: Path) -> None:

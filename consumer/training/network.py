@@ -6,10 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
 from consumer.model.base import BASE_ID, base_directory
-from consumer.model.load import model_directory
+from consumer.model.load import check_cleaning, first_line, model_directory, refuse_pickles
 from consumer.training.data import LABELS
 from consumer.training.errors import TrainingError
 from consumer.training.saving import label_config
@@ -18,6 +19,7 @@ from consumer.training.targets import Target
 Method = Literal["lora", "full"]
 
 BUNDLED = "bundled"
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 _HEADS = ("pooler", "classifier", "score", "pre_classifier")
 
 
@@ -31,7 +33,7 @@ class Network(NamedTuple):
 
 def fresh(base: str, targets: Sequence[Target], method: Method, lora_rank: int) -> Network:
     """Return the encoder `base` ("bundled" or a directory) with a fresh head for `targets`. Raises TrainingError."""
-    source = base_directory() if base == BUNDLED else Path(base)
+    source = base_directory() if base == BUNDLED else Path(base).resolve()
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
         config = AutoConfig.from_pretrained(str(source), local_files_only=True)
@@ -39,25 +41,28 @@ def fresh(base: str, targets: Sequence[Target], method: Method, lora_rank: int) 
         if base == BUNDLED:
             config.languages = ["en"]  # the engine then says which texts are in another one
         model = _classifier(source, config)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+    except _UNREADABLE as error:
         raise TrainingError(
-            f"{source} is not an encoder to train: {reason}; "
+            f"{source} is not an encoder to train: {first_line(error)}; "
             "give --base a directory with config.json, tokenizer.json and model.safetensors"
         ) from error
     if method == "full":
         return Network(model, tokenizer, None)
-    return Network(get_peft_model(model, _lora(model, lora_rank)), tokenizer, BASE_ID if base == BUNDLED else base)
+    return Network(
+        get_peft_model(model, _lora(model, lora_rank)), tokenizer, BASE_ID if base == BUNDLED else str(source)
+    )
 
 
 def continued(model: str) -> Network:
     """Return the trained model `model` ("bundled" or a directory) as it is, to go on learning: an adapter stays one.
 
-    Raises TrainingError for a model whose tag groups are not ours.
+    Raises ModelError or TrainingError for a directory that is not such a model.
     """
     directory = model_directory(model)
+    refuse_pickles([directory], model)
     try:
         config = AutoConfig.from_pretrained(str(directory), local_files_only=True)
+        check_cleaning(config, model)
         if not (directory / "adapter_config.json").exists():
             tokenizer = AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
             return Network(_classifier(directory, config), tokenizer, None)
@@ -65,9 +70,8 @@ def continued(model: str) -> Network:
         source = base_directory() if base == BASE_ID else Path(base)
         tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
         adapted = PeftModel.from_pretrained(_classifier(source, config), str(directory), is_trainable=True)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise TrainingError(f"{directory} is not a model to continue: {reason}") from error
+    except _UNREADABLE as error:
+        raise TrainingError(f"{directory} is not a model to continue: {first_line(error)}") from error
     return Network(adapted.float(), tokenizer, base)
 
 

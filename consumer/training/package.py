@@ -38,12 +38,12 @@ def package(model: Path, output: Path, metrics: Path | None, *, name: str, merge
     facts = _facts(model)
     with whole_or_nothing(output) as partial:
         _write_weights(model, partial, merge=merge)
-        for file in (CALIBRATION_FILE, PROVENANCE_FILE, "training-log.csv"):
+        for file in (CALIBRATION_FILE, PROVENANCE_FILE, "log.csv"):
             if (model / file).exists():
                 shutil.copy(model / file, partial / file)
         if report:
             (partial / METRICS_FILE).write_text(json.dumps(report, indent=2) + "\n")
-        (partial / "README.md").write_text(model_card(name, facts, report, engine.calibration))
+        (partial / "README.md").write_text(model_card(name, facts, report, engine.calibration, _languages(model)))
         copy = load_engine(str(partial))
         _require_same_answers(engine, copy)
         digests = {file.name: _sha256(file) for file in sorted(partial.iterdir())}
@@ -66,11 +66,15 @@ def _write_weights(model: Path, output: Path, *, merge: bool) -> None:
     tokenizer.save_pretrained(output)
 
 
+def _languages(model: Path) -> list[str]:
+    return list(json.loads((model / "config.json").read_bytes()).get("languages", []))
+
+
 def _report(path: Path, engine: Engine) -> dict[str, Any]:
     """Return the report of `moderate train evaluate`, which must be about this very model."""
     try:
         report: dict[str, Any] = json.loads(path.read_bytes())
-        measured = report["model"]["version"]
+        measured, _, _ = report["model"]["version"], report["data"]["file"], report["groups"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(
             f"{path} is not a report; write one with: moderate train evaluate MODEL --data FILE --report FOLDER"
@@ -86,8 +90,8 @@ def _report(path: Path, engine: Engine) -> dict[str, Any]:
 def _facts(model: Path) -> dict[str, Any]:
     path = model / PROVENANCE_FILE
     try:
-        facts: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        facts = dict[str, Any](json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
         raise TrainingError(
             f"{model} has no readable {PROVENANCE_FILE}; package what `moderate train fit` wrote"
         ) from error

@@ -13,6 +13,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from consumer.model.base import BASE_ID
 from consumer.model.cleaning import CLEANING_VERSION
+from consumer.training.errors import TrainingError
 from consumer.training.targets import Target
 
 PROVENANCE_FILE = "training.json"
@@ -37,12 +38,17 @@ def label_config(config: PretrainedConfig, targets: Sequence[Target]) -> None:
 
 
 def write_model(
-    output: Path, model: Any, tokenizer: PreTrainedTokenizerBase, base: str | None, provenance: dict[str, Any]
+    output: Path,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    base: str | None,
+    provenance: dict[str, Any],
+    extra: Sequence[Path] = (),
 ) -> None:
     """Write weights (an adapter on `base`, or all of them), config, tokenizer and training.json; whole or not at all.
 
     An adapter is written in fp16: half the bytes, and its rounding is a thousandth of what bf16 costs when it runs.
-    The tokenizer of the public encoder is left to its package.
+    The tokenizer of the public encoder is left to its package. `extra` files are copied in.
     """
     with whole_or_nothing(output) as partial:
         if isinstance(model, PeftModel):
@@ -58,14 +64,20 @@ def write_model(
             model.save_pretrained(partial)
         if base != BASE_ID:
             tokenizer.save_pretrained(partial)
+        (partial / "README.md").unlink(missing_ok=True)  # peft's is a form to fill in; `package` writes the card
+        for file in extra:
+            shutil.copy(file, partial / file.name)
         (partial / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=2) + "\n")
 
 
 @contextmanager
 def whole_or_nothing(output: Path) -> Iterator[Path]:
     """Yield an empty directory beside `output` that becomes `output` at the end, or vanishes on an error."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    except OSError as error:
+        raise TrainingError(f"{output} cannot be written: {error.strerror}; choose another output directory") from error
     try:
         yield partial
         for file in partial.iterdir():

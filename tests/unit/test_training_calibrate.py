@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from consumer.model import load_engine
 from consumer.model.calibration import Calibration
 from consumer.model.labels import TagGroup, TagGroups
-from consumer.training.calibrate import calibrate
+from consumer.training.calibrate import calibrate, write_calibration
 from consumer.training.commands import train_app
 from consumer.training.data import Row
 from consumer.training.errors import TrainingError
@@ -36,7 +36,7 @@ def overconfident(factor: float, rows: int = 4000, shift: float = 0.0) -> list[P
 
 
 def test_the_temperature_undoes_overconfidence_and_scores_become_probabilities() -> None:
-    found = calibrate(GROUPS, Calibration(), overconfident(3.0), 0.9)
+    found = calibrate(GROUPS, overconfident(3.0), 0.9)
     assert found.calibration.temperatures["toxicity"] == pytest.approx(3.0, rel=0.1)
     before, after = found.errors["toxicity"]
     assert before > 0.1
@@ -44,7 +44,7 @@ def test_the_temperature_undoes_overconfidence_and_scores_become_probabilities()
 
 
 def test_an_offset_takes_back_what_class_weights_added() -> None:
-    found = calibrate(GROUPS, Calibration(), overconfident(2.0, shift=1.5), 0.9)
+    found = calibrate(GROUPS, overconfident(2.0, shift=1.5), 0.9)
     assert found.calibration.temperatures["toxicity"] == pytest.approx(2.0, rel=0.1)
     assert found.calibration.offsets["toxicity"] == pytest.approx(-0.75, abs=0.15)  # -1.5, divided like the logit
     assert found.errors["toxicity"][1] < 0.03
@@ -52,26 +52,51 @@ def test_an_offset_takes_back_what_class_weights_added() -> None:
 
 def test_two_competing_logits_get_no_offset_which_the_engine_could_not_apply() -> None:
     groups = TagGroups((TagGroup("toxicity", "softmax", ("clean", "toxic"), (0, 1)),))
-    found = calibrate(groups, Calibration(), overconfident(3.0), 0.9).calibration
+    found = calibrate(groups, overconfident(3.0), 0.9).calibration
     assert found.offsets == {}
     assert found.temperatures["toxicity"] == pytest.approx(3.0, rel=0.1)
 
 
-def test_calibrating_again_changes_nothing() -> None:
-    current = Calibration(temperatures={"toxicity": 3.0})
-    again = calibrate(GROUPS, current, overconfident(1.0), 0.9)
-    assert again.calibration.temperatures["toxicity"] == pytest.approx(3.0, rel=0.05)
+def test_labels_that_are_told_apart_without_fail_get_a_bounded_calibration() -> None:
+    predicted = [
+        Prediction(Row("a", {"toxicity": label}, ""), {"toxicity": {"clean": 1 - score, "toxic": score}})
+        for label, score in (("clean", 0.1), ("toxic", 0.9)) * 50
+    ]
+    found = calibrate(GROUPS, predicted, 0.9)
+    assert found.errors["toxicity"][1] < 0.01
+
+
+def test_a_group_with_several_independent_logits_is_left_alone() -> None:
+    groups = TagGroups((TagGroup("toxicity", "sigmoid", ("toxic", "insult"), (0, 1), "clean"),))
+    with pytest.raises(TrainingError, match="no tag group"):
+        calibrate(groups, overconfident(3.0), 0.9)
+
+
+def test_what_was_found_for_a_group_stays_when_other_rows_calibrate_another(tmp_path: Path) -> None:
+    toxicity = Calibration(temperatures={"toxicity": 2.0}, review={"toxicity.toxic": 0.4})
+    write_calibration(tmp_path, toxicity)
+    merged = write_calibration(tmp_path, Calibration(temperatures={"sentiment": 1.5}))
+    assert merged == toxicity.model_copy(update={"temperatures": {"toxicity": 2.0, "sentiment": 1.5}})
+
+
+def test_nothing_below_seven_tenths_is_ever_rejected_however_good_the_model() -> None:
+    predicted = [
+        Prediction(Row("a", {"toxicity": label}, ""), {"toxicity": {"clean": 1 - score, "toxic": score}})
+        for label, score, rows in (("toxic", 0.99, 600), ("clean", 0.01, 2400), ("toxic", 0.5, 10), ("clean", 0.5, 10))
+        for _ in range(rows)
+    ]
+    assert calibrate(GROUPS, predicted, 0.9).calibration.reject["toxicity.toxic"] >= 0.7
 
 
 def test_rejected_comments_are_toxic_as_often_as_asked_for() -> None:
     predicted = overconfident(1.0)
-    reject = calibrate(GROUPS, Calibration(), predicted, 0.9).calibration.reject["toxicity.toxic"]
+    reject = calibrate(GROUPS, predicted, 0.9).calibration.reject["toxicity.toxic"]
     rejected = [row for row, scores in predicted if scores["toxicity"]["toxic"] >= reject]
     assert sum(row.labels["toxicity"] == "toxic" for row in rejected) / len(rejected) >= 0.9
 
 
 def test_review_never_begins_above_reject() -> None:
-    found = calibrate(GROUPS, Calibration(), overconfident(1.0), 0.5).calibration
+    found = calibrate(GROUPS, overconfident(1.0), 0.5).calibration
     assert found.review["toxicity.toxic"] <= found.reject["toxicity.toxic"]
 
 
@@ -80,7 +105,7 @@ def test_where_no_score_is_sure_enough_nothing_is_rejected_but_certainty() -> No
         Prediction(Row("a", {"toxicity": label}, ""), {"toxicity": {"clean": 0.1, "toxic": 0.9}})
         for label in ("clean", "toxic") * 50
     ]
-    assert calibrate(GROUPS, Calibration(), predicted, 0.99).calibration.reject == {"toxicity.toxic": 1.0}
+    assert calibrate(GROUPS, predicted, 0.99).calibration.reject == {"toxicity.toxic": 1.0}
 
 
 def test_too_few_rows_or_one_label_only_are_refused() -> None:
@@ -89,7 +114,7 @@ def test_too_few_rows_or_one_label_only_are_refused() -> None:
         [p for p in overconfident(1.0) if p.row.labels["toxicity"] == "toxic"],
     ):
         with pytest.raises(TrainingError, match="50 rows with two different labels"):
-            calibrate(GROUPS, Calibration(), predicted, 0.9)
+            calibrate(GROUPS, predicted, 0.9)
 
 
 def test_the_command_changes_the_scores_and_the_version_but_no_label(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from consumer.model import load_engine
+from consumer.model import ModelError, load_engine
 from consumer.training import fit as fitting
 from consumer.training.commands import train_app
 from consumer.training.data import read_rows
@@ -157,3 +157,85 @@ def test_missing_packages_are_named_in_one_sentence(data: Path, monkeypatch: pyt
     refused = runner.invoke(train_app, ["evaluate", "bundled", "--data", str(data)])
     assert refused.exit_code == 2
     assert "comment-moderation-stream[train]" in refused.output
+
+
+def test_a_run_is_resumed_with_the_same_rows_and_options_only(data: Path, tmp_path: Path) -> None:
+    base, rows = save_encoder(tmp_path / "base"), read_rows(data)
+    fit(rows, rows, tmp_path / "model", options(base))
+    shutil.rmtree(tmp_path / "model")
+    for train, changed in ((rows[1:], options(base)), (rows, options(base, epochs=2))):
+        with pytest.raises(TrainingError, match="other rows or options"):
+            fit(train, rows, tmp_path / "model", changed, resume=True)
+
+
+def test_a_training_that_diverges_writes_no_model(data: Path, tmp_path: Path) -> None:
+    base, rows = save_encoder(tmp_path / "base"), read_rows(data)
+    wild = FitOptions(base=str(base), method="full", epochs=1, batch_size=8, learning_rate=1e30)
+    with pytest.raises(TrainingError, match="diverged"):
+        fit(rows, rows, tmp_path / "model", wild)
+    assert not (tmp_path / "model").exists()
+
+
+def test_whole_weights_go_on_at_the_rate_of_whole_weights(data: Path, tmp_path: Path) -> None:
+    rows = read_rows(data)
+    fit(
+        rows,
+        rows,
+        tmp_path / "model",
+        FitOptions(continue_from=str(save_classifier(tmp_path / "m")), epochs=1, batch_size=8),
+    )
+    with (tmp_path / "model" / "log.csv").open() as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file) if row["learning_rate"]]
+    assert max(rates) <= 2e-5
+    assert json.loads((tmp_path / "model" / "training.json").read_text())["options"]["method"] == "full"
+
+
+def test_dev_rows_without_a_group_are_refused_as_nothing_could_be_chosen_by_them(data: Path, tmp_path: Path) -> None:
+    rows = read_rows(data)
+    with pytest.raises(TrainingError, match="no dev row has a toxicity label"):
+        fit(rows, rows[:20], tmp_path / "model", options(save_encoder(tmp_path / "base")))
+
+
+def test_a_pickled_or_otherwise_cleaned_model_is_not_continued(data: Path, tmp_path: Path) -> None:
+    rows = read_rows(data)
+    pickled = save_classifier(tmp_path / "pickled")
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    old = save_classifier(tmp_path / "old")
+    config = json.loads((old / "config.json").read_text())
+    (old / "config.json").write_text(json.dumps(config | {"cleaning_version": 1}))
+    for model, message in ((pickled, "no safetensors"), (old, "cleaning version 1")):
+        with pytest.raises(ModelError, match=message):
+            fit(rows, rows, tmp_path / "model", FitOptions(continue_from=str(model)))
+
+
+def refused(*arguments: object) -> str:
+    result = runner.invoke(train_app, [str(argument) for argument in arguments])
+    assert result.exit_code == 2, result.output
+    return " ".join(result.output.split())
+
+
+def test_options_that_contradict_or_name_nothing_are_refused(data: Path, tmp_path: Path) -> None:
+    dev = tmp_path / "dev.jsonl"
+    dev.write_text("\n".join(data.read_text().splitlines()[::5]))
+    given = ("fit", data, "--output", tmp_path / "m", "--dev", dev)
+    assert "leave --base, --method and --rank out" in refused(*given, "--continue-from", "bundled", "--rank", 4)
+    assert "--weight names x, but the rows come from s, t" in refused(*given, "--weight", "x=2")
+    assert "write SOURCE=FACTOR" in refused(*given, "--weight", "s")
+    assert "does not exist" in refused("fit", tmp_path / "nothing", "--output", tmp_path / "m")
+    assert "name a second one with --dev" in refused("fit", data, "--output", tmp_path / "m")
+
+
+def test_no_correction_of_a_test_row_trains_what_the_test_rows_will_judge(data: Path, tmp_path: Path) -> None:
+    from consumer.training.commands.fit import _with_feedback
+    from consumer.training.feedback_journal import open_journal
+
+    def feedback(number: int, text: str) -> tuple[str, int, int, bytes]:
+        fields = {"comment_id": str(number), "text": text, "labels": {"toxicity": "clean"}, "moderator_id": "m"}
+        return "f", 0, number, json.dumps({**fields, "at": "2026-03-01T10:02:11Z"}).encode()
+
+    with open_journal(tmp_path / "corrections") as journal:
+        journal.add([feedback(0, "you fool 3"), feedback(1, "see you at the new library on friday morning")])
+        journal.write_dataset()
+    rows, held_out = read_rows(data), [row for row in read_rows(data) if row.text == "you fool 3"]
+    mixed = _with_feedback(tmp_path / "corrections", rows, held_out, 42)
+    assert [row.text for row in mixed if row.source == "feedback"] == ["see you at the new library on friday morning"]

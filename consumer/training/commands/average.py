@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from consumer.training.commands.common import err_console, need_extra, next_step, readable_errors
+from consumer.training.commands.common import err_console, need_extra, next_step, quoted, readable_errors
 
 
 def average(
@@ -22,4 +22,4 @@ def average(
 
         write(models, output)
         err_console().print(f"wrote {output}")
-        next_step(f"moderate train calibrate {output} --data DEV")
+        next_step(f"moderate train calibrate {quoted(output)} --data DEV")

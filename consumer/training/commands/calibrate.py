@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from consumer.training.commands.common import err_console, need_extra, next_step, progress_bar, readable_errors
+from consumer.training.commands.common import err_console, need_extra, next_step, progress_bar, quoted, readable_errors
 from consumer.training.errors import TrainingError
 
 
@@ -31,13 +31,13 @@ def calibrate(
         if not model.is_dir():
             raise TrainingError(f"{model} is not a directory; calibrate what `moderate train fit` wrote")
         rows = read_rows(data)
-        engine = load_engine(str(model))
+        engine = load_engine(str(model), raw=True)
         with progress_bar("calibrate", len(rows)) as advance:
             predicted = predictions(engine, rows, advance)
-        calibrated = find(engine.tag_groups, engine.calibration, predicted, reject_precision)
-        write_calibration(model, calibrated.calibration)
+        calibrated = find(engine.tag_groups, predicted, reject_precision)
+        written = write_calibration(model, calibrated.calibration)
         for group, (before, after) in calibrated.errors.items():
-            temperature = calibrated.calibration.temperatures[group]
+            temperature = written.temperatures[group]
             typer.echo(f"{group}: temperature {temperature:.2f}, calibration error {before:.3f} → {after:.3f}")
         for action, thresholds in (
             ("review", calibrated.calibration.review),
@@ -46,4 +46,4 @@ def calibrate(
             for name, score in thresholds.items():
                 typer.echo(f"{action} {name} at or above {score}")
         err_console().print(f"wrote {model / 'calibration.json'}")
-        next_step(f"moderate train evaluate {model} --data TEST --report {model}-report")
+        next_step(f"moderate train evaluate {quoted(model)} --data TEST --report {quoted(str(model) + '-report')}")

@@ -1,5 +1,6 @@
 """What the commands of `moderate train` share: the extra they need, and errors as one sentence."""
 
+import shlex
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,8 +46,13 @@ def err_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def quoted(path: object) -> str:
+    """Return a path as a shell takes it."""
+    return shlex.quote(str(path))
+
+
 def next_step(command: str) -> None:
-    """Say what to do next."""
+    """Say what to do next; `command` has its paths quoted for a shell (`quoted`)."""
     err_console().print(f"next: {escape(command)}")
 
 

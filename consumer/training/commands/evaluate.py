@@ -1,7 +1,6 @@
 """`moderate train evaluate`: how good a model is, and whether it is better than another."""
 
 import json
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from consumer.training.commands.common import err_console, need_extra, next_step, progress_bar, readable_errors
+from consumer.training.commands.common import err_console, need_extra, next_step, progress_bar, quoted, readable_errors
 
 EXIT_WORSE = 1
 
@@ -82,6 +81,6 @@ def evaluate(
 
 def _advise(model: str, data: Path, report: Path | None) -> None:
     if report:
-        next_step(f"open {shlex.quote(str(report / 'report.html'))} in a browser")
+        next_step(f"open {quoted(report / 'report.html')} in a browser")
     else:
-        next_step(f"moderate train evaluate {shlex.quote(model)} --data {shlex.quote(str(data))} --report report")
+        next_step(f"moderate train evaluate {quoted(model)} --data {quoted(data)} --report report")

@@ -1,7 +1,8 @@
 """`moderate train fit`."""
 
+import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from consumer.training.commands.common import (
     next_step,
     progress_bar,
     quiet_libraries,
+    quoted,
     readable_errors,
 )
 from consumer.training.errors import TrainingError
@@ -27,8 +29,8 @@ def fit(
     output: Annotated[Path, typer.Option(help="The model directory to write; it must not exist yet.")],
     dev: Annotated[Path | None, typer.Option(help="Rows that choose the best checkpoint; default: DATA's own.")] = None,
     base: Annotated[
-        str, typer.Option(help='The encoder: "bundled" or the directory of a Hugging Face one.')
-    ] = "bundled",
+        str | None, typer.Option(help='The encoder: "bundled" (the default) or the directory of a Hugging Face one.')
+    ] = None,
     continue_from: Annotated[
         str | None, typer.Option(help='Go on from this trained model instead: a directory, or "bundled".')
     ] = None,
@@ -37,15 +39,16 @@ def fit(
         typer.Option(help="Corrections that `moderate feedback collect` wrote; DATA is replayed among them."),
     ] = None,
     method: Annotated[
-        Literal["lora", "full"], typer.Option(help="Train a small adapter, or every weight of the encoder.")
-    ] = "lora",
+        Literal["lora", "full"] | None,
+        typer.Option(help="Train a small adapter (lora, the default), or every weight of the encoder (full)."),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="How often the model sees every row, at most.")] = 3,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after this many batches.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(min=0.0, help="Peak learning rate; default: 5e-4 for lora, 2e-5 for full.")
+        float | None, typer.Option(min=1e-9, help="Peak learning rate; default: 5e-4 for an adapter, else 2e-5.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows per step.")] = 32,
-    rank: Annotated[int, typer.Option(min=1, help="Rank of the adapter's matrices.")] = 32,
+    rank: Annotated[int | None, typer.Option(min=1, help="Rank of the adapter's matrices; default: 32.")] = None,
     patience: Annotated[int, typer.Option(min=1, help="Evaluations (two an epoch) without progress that end it.")] = 4,
     keep: Annotated[
         Literal["best", "last"],
@@ -68,7 +71,7 @@ def fit(
     teacher: Annotated[
         str | None, typer.Option(help="A trained model whose scores stand in for the labels that rows lack.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed and data give the same model on the same machine.")] = 42,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, data and machine, same model.")] = 42,
     resume: Annotated[bool, typer.Option(help="Continue from the last checkpoint of the same output.")] = False,
     tensorboard: Annotated[bool, typer.Option(help="Log for TensorBoard too (extra: tensorboard).")] = False,
 ) -> None:
@@ -84,18 +87,22 @@ def fit(
         from consumer.training.fit import FitOptions
         from consumer.training.fit import fit as fit_model
 
+        if continue_from and (base or method or rank):
+            raise TrainingError("--continue-from takes the model as it is; leave --base, --method and --rank out")
         train_file, dev_file = _files(data, dev)
         dev_rows = cleaned(read_rows(dev_file))
-        rows = assumed(without(cleaned(read_rows(train_file)), dev_rows), assume_clean or ())
+        rows = without(cleaned(read_rows(train_file)), dev_rows)
+        weights = _weights(weight or ())
+        named = {row.source for row in rows} | ({"counterexamples"} if counterexamples else set())
+        _require_sources("--weight", weights, named | ({"feedback"} if feedback else set()))
+        _require_sources("--assume-clean", assume_clean or (), named)
+        rows = assumed(rows, assume_clean or ())
         if feedback:
-            rows = _with_feedback(feedback, rows, dev_rows, seed)
+            rows = _with_feedback(feedback, rows, [*dev_rows, *_test_rows(data)], seed)
         if counterexamples:
             from consumer.training.counterexamples import counterexamples as made
 
             rows += cleaned(made(seed))
-        weights = _weights(weight or ())
-        _require_sources("--weight", weights, rows)
-        _require_sources("--assume-clean", assume_clean or (), rows)
         epoch_rows = mixed(rows, weights, seed)
         if vary:
             from consumer.training.variations import varied
@@ -109,26 +116,35 @@ def fit(
             dev_rows,
             output,
             FitOptions(
-                base=base,
+                base=base or "bundled",
                 continue_from=continue_from,
-                method=method,
+                method=method or "lora",
                 epochs=epochs,
                 max_steps=max_steps,
                 learning_rate=learning_rate,
                 batch_size=batch_size,
-                lora_rank=rank,
+                lora_rank=rank or 32,
                 class_weights=class_weights,
                 patience=patience,
                 keep=keep,
                 seed=seed,
                 tensorboard=tensorboard,
             ),
-            provenance=_provenance(data, rows, weight or (), assume_clean or (), teacher) | {"varied_share": vary},
+            provenance=_provenance(data, epoch_rows, continue_from)
+            | {
+                "dev_file": _file(dev_file),
+                "weights": weights,
+                "assumed_clean": list(assume_clean or ()),
+                "counterexamples": counterexamples,
+                "varied_share": vary,
+                "feedback": _file(feedback / "feedback.jsonl") if feedback else None,
+                "teacher": teacher,
+            },
             teacher=_teacher(teacher) if teacher else None,
             resume=resume,
         )
         err_console().print(f"wrote {output}: " + ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
-        next_step(f"moderate train calibrate {output} --data {dev_file}")
+        next_step(f"moderate train calibrate {quoted(output)} --data {quoted(dev_file)}")
 
 
 def _files(data: Path, dev: Path | None) -> tuple[Path, Path]:
@@ -141,14 +157,25 @@ def _files(data: Path, dev: Path | None) -> tuple[Path, Path]:
     return data, dev
 
 
-def _with_feedback(directory: Path, rows: "list[Row]", dev: "list[Row]", seed: int) -> "list[Row]":
+def _test_rows(data: Path) -> "list[Row]":
+    """Return the test rows in DATA: they decide what is promoted, so no correction of theirs may train."""
+    from consumer.training.data import cleaned, read_rows
+
+    test = data / "test.jsonl.gz"
+    return cleaned(read_rows(test)) if test.is_file() else []
+
+
+def _with_feedback(directory: Path, rows: "list[Row]", held_out: "list[Row]", seed: int) -> "list[Row]":
     from consumer.training.data import cleaned, without
     from consumer.training.feedback import read_feedback, replay_mix
+    from consumer.training.similar import similar_to_any
 
-    corrections = without(cleaned(read_feedback(directory)), dev)
+    corrections = without(cleaned(read_feedback(directory)), held_out)
+    similar = similar_to_any([row.text for row in corrections], [row.text for row in held_out])
+    corrections = [row for row, resembles in zip(corrections, similar, strict=True) if not resembles]
     if not corrections:
-        raise TrainingError(f"every correction in {directory} is on a text of the dev rows; collect more feedback")
-    return replay_mix(corrections, without(rows, corrections), seed=seed)
+        raise TrainingError(f"every correction in {directory} is on a dev or test text; collect more feedback")
+    return replay_mix(corrections, rows, seed=seed)
 
 
 def _weights(options: Sequence[str]) -> dict[str, float]:
@@ -164,13 +191,11 @@ def _weights(options: Sequence[str]) -> dict[str, float]:
     return weights
 
 
-def _require_sources(option: str, named: Iterable[str], rows: "Sequence[Row]") -> None:
-    known = {row.source for row in rows}
+def _require_sources(option: str, named: Iterable[str], known: Collection[str]) -> None:
     for source in named:
         if source not in known:
-            raise TrainingError(
-                f"{option} names {source}, but the rows come from {', '.join(sorted(known)) or 'no source'}"
-            )
+            listed = ", ".join(sorted(source or "(no source)" for source in known))
+            raise TrainingError(f"{option} names {source}, but the rows come from {listed}")
 
 
 def _teacher(model: str) -> "Guess":
@@ -186,19 +211,32 @@ def _teacher(model: str) -> "Guess":
     return guess
 
 
-def _provenance(
-    data: Path, rows: "list[Row]", weights: Sequence[str], assumed_clean: Sequence[str], teacher: str | None
-) -> dict[str, Any]:
-    """What the model directory says of its data: `prepare`'s report if there is one, and how the rows were mixed."""
+def _provenance(data: Path, epoch_rows: "Sequence[Row]", continue_from: str | None) -> dict[str, Any]:
+    """What the model directory says of its data, and of the data of the model that it continues."""
     by_source: dict[str, int] = {}
-    for row in rows:
+    for row in epoch_rows:
         by_source[row.source] = by_source.get(row.source, 0) + 1
+    facts: dict[str, Any] = {"rows_by_source": by_source, "files": _data_files(data)}
+    if continue_from:
+        from consumer.model.load import model_directory
+
+        earlier = model_directory(continue_from) / "training.json"
+        facts["continues"] = json.loads(earlier.read_text()) if earlier.is_file() else {"model": continue_from}
+    return facts
+
+
+def _data_files(data: Path) -> list[dict[str, Any]]:
+    """Return the files that `prepare` read, or DATA itself, with their digests."""
     report = data / "report.json"
-    return {
-        "rows": len(rows),
-        "rows_by_source": by_source,
-        "weights": list(weights),
-        "assumed_clean": list(assumed_clean),
-        "teacher": teacher,
-        "files": json.loads(report.read_text()).get("files", []) if report.is_file() else [{"path": data.name}],
-    }
+    if not data.is_dir():
+        return [_file(data)]
+    try:
+        files: list[dict[str, Any]] = json.loads(report.read_text())["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{report} cannot be read; write {data} again with: moderate train prepare") from error
+    return [{"path": Path(file["path"]).name, "sha256": file["sha256"], "rows": file["rows"]} for file in files]
+
+
+def _file(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"path": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}

@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from consumer.training.commands.common import err_console, need_extra, next_step, quiet_libraries, readable_errors
+from consumer.training.commands.common import (
+    err_console,
+    need_extra,
+    next_step,
+    quiet_libraries,
+    quoted,
+    readable_errors,
+)
 
 
 def package(
@@ -28,4 +35,4 @@ def package(
 
         version = write(model, output, metrics, name=name or output.name, merge=merge)
         err_console().print(f"wrote {output}, version {version}: the version that every tagged comment will carry")
-        next_step(f"MODEL={output} moderate run")
+        next_step(f"MODEL={quoted(output)} moderate run")

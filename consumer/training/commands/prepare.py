@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from consumer.training.commands.common import err_console, need_extra, next_step, readable_errors
+from consumer.training.commands.common import err_console, need_extra, next_step, quoted, readable_errors
 
 
 def prepare(
@@ -48,4 +48,4 @@ def prepare(
                 on_step=lambda step: status.update(escape(step)),
             )
     Console().print(Markdown(markdown(report)))
-    next_step(f"moderate train fit {output} --output MODEL")
+    next_step(f"moderate train fit {quoted(output)} --output MODEL")
