@@ -47,7 +47,7 @@ bundled-model: $(INSTALLED) ## Train the bundled model anew: DATA=folder with tr
 	$(BIN)/moderate train average $(BUNDLED)/first $(BUNDLED)/second --output $(BUNDLED)/both
 	$(BUNDLED_FIT) --output $(BUNDLED)/third --continue-from $(BUNDLED)/both --vary 0.3 --seed 44 --epochs 1 \
 	    --learning-rate 2e-4 --weight semeval2017=0.6 --weight customer-reviews=2 --weight davidson=0.5
-	$(BIN)/moderate train average $(BUNDLED)/both $(BUNDLED)/third --output $(BUNDLED)/model
+	$(BIN)/moderate train average $(BUNDLED)/first $(BUNDLED)/second $(BUNDLED)/third --output $(BUNDLED)/model
 	$(BIN)/moderate train calibrate $(BUNDLED)/model --data $(BUNDLED)/data/dev.jsonl.gz
 	$(BIN)/moderate train evaluate $(BUNDLED)/model --data $(BUNDLED)/data/dev.jsonl.gz --report $(BUNDLED)/report
 

@@ -17,8 +17,8 @@ _ALLOW = Decision(action="allow", rule="default", reason="no threshold was reach
 def never_reviewed(review: Mapping[str, float], reject: Mapping[str, float]) -> list[str]:
     """One sentence for each label that would be rejected before it is ever reviewed."""
     return [
-        f"POLICY_REVIEW for {name} is above POLICY_REJECT, so nothing would ever be reviewed; "
-        "lower the first or raise the second."
+        f"POLICY_REVIEW for {name} ({score:g}) is above POLICY_REJECT ({reject[name]:g}), so nothing would ever be "
+        "reviewed; lower the first or raise the second (what is not set comes from the model or the defaults)."
         for name, score in review.items()
         if score > reject.get(name, 1.0)
     ]

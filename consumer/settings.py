@@ -217,4 +217,6 @@ def _problems(s: Settings) -> list[str]:
         problems.append(
             "REDIS_URL must begin with redis://, rediss:// or unix://; leave it empty for a cache in memory only."
         )
-    return problems + never_reviewed(s.policy_review, s.policy_reject)
+    if {"policy_review", "policy_reject"} <= s.model_fields_set:  # else the model's calibration may take part
+        problems += never_reviewed(s.policy_review, s.policy_reject)
+    return problems

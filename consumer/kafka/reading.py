@@ -90,14 +90,14 @@ def batches(
     while not stopping() and (unfinished or ends is None):
         messages = _take(consumer)
         now = time.monotonic()
-        if messages:
+        records, at_end = _sorted_out(messages, topic)
+        if records or at_end:
             last_news = now
         elif ends is not None and now - last_news > idle_s:
             raise KafkaUnavailableError(
                 f"{topic} gave nothing for {idle_s:g} s before the end of partition "
                 f"{', '.join(map(str, sorted(unfinished)))}. What was read is kept; check the brokers and run it again."
             )
-        records, at_end = _sorted_out(messages, topic)
         unfinished -= at_end
         unfinished -= {r.partition for r in records if ends and r.offset + 1 >= ends.get(r.partition, 0)}
         yield records

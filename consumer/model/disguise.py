@@ -11,8 +11,9 @@ import re
 _SPACED = re.compile(r"(?<![\w.*_-])[^\W\d_](?P<separator>[ .*_-])(?:[^\W_](?P=separator)){2,}[^\W_](?![\w*_(-])")
 _SPACED_HINT = re.compile(r"[ .*_-]\w[ .*_-]\w[ .*_-]")
 _DRAWN_OUT = re.compile(r"([A-Za-z])\1\1+")
-_DOUBLED_INSIDE = frozenset("bcdeflmnoprstz")
+_DOUBLED_INSIDE = frozenset("bcdefglmnoprstz")
 """Letters that English doubles inside a word: "goooood" is good, but "fuuuck" is no double u."""
+_DOUBLED_AT_END = frozenset("fl")
 
 _NUMERALS = frozenset("IVXLCDM")
 
@@ -73,9 +74,10 @@ def _joined(match: re.Match[str]) -> str:
 
 
 def _shortened(run: re.Match[str]) -> str:
-    """Shorten a run of one letter: to one at a word's end ("sooo"), to what English writes inside it."""
+    """Shorten a run of one letter to what English writes there: "sooo" is so, "helllo" hello, "killll" kill."""
     letter = run[0][0]
     before, after = run.string[run.start() - 1 : run.start()], run.string[run.end() : run.end() + 1]
     if not (before.isalpha() or after.isalpha()) or (len(run[0]) == 3 and letter in _NUMERALS):
         return run[0][:3]  # "xxx", "III", "aaa" and "VIII" are words of their own
-    return letter * 2 if after.isalpha() and letter.lower() in _DOUBLED_INSIDE else letter
+    doubled = _DOUBLED_INSIDE if after.isalpha() else _DOUBLED_AT_END
+    return letter * 2 if letter.lower() in doubled else letter

@@ -8,6 +8,9 @@ LANGUAGE = TagGroup("language", "sigmoid", labels=("other",), columns=(), comple
 """The tag group that says whether the model knows the text's language. No logit carries it: it comes from the text."""
 
 
+_MOST_DOUBT = 0.98  # so that scores stay apart where a cache keeps them in single precision
+
+
 def with_language(groups: TagGroups) -> TagGroups:
     """Return the groups of a model's logits with LANGUAGE after them."""
     return TagGroups((*groups.groups, LANGUAGE))
@@ -17,15 +20,17 @@ def doubted(text: str, answer: Answer | Unanswerable, groups: TagGroups) -> Answ
     """Return what an English model's answer to `text` is worth: its scores, then the score of LANGUAGE's label "other".
 
     In proportion to that score the others move towards no idea: all labels of a softmax group alike, a sigmoid at 0.5.
-    That never changes a label, but a text that is surely foreign reaches no threshold above one half.
+    That changes no label, and a text that is surely foreign reaches no threshold above 0.51.
     """
     if isinstance(answer, Unanswerable):
         return answer
     other = other_language_score(text)
+    doubt = min(other, _MOST_DOUBT)
     no_idea = [
-        1.0 / len(group.columns) if group.activation == "softmax" else 0.5
+        1.0 / (len(set(group.labels)) * group.labels.count(label)) if group.activation == "softmax" else 0.5
         for group in groups.groups
-        for _ in group.columns
+        if group.columns
+        for label in group.labels
     ]
-    mixed = [(1.0 - other) * score + other * even for score, even in zip(answer.scores, no_idea, strict=True)]
+    mixed = [(1.0 - doubt) * score + doubt * even for score, even in zip(answer.scores, no_idea, strict=True)]
     return Answer((*mixed, other), answer.truncated)

@@ -89,10 +89,14 @@ class Engine:
         """The tokenizer as it is used, to see which piece of a text is which token; not to be changed."""
         return self._tokenizer
 
+    def calibrated(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the network's logits, shape (texts, logits), as the model's calibration corrects them."""
+        return logits / self._temperatures + self._offsets
+
     def model_text(self, text: str) -> str:
         """Return `text` as the model sees it: what `classify` takes, and what cache keys are made of.
 
-        Texts that differ only in what the model ignores (letter case, for the bundled one) become equal.
+        Texts that differ only in what the model ignores (accents, say, or letter case) become equal.
         """
         return self._normalise(clean(text))
 
@@ -157,7 +161,7 @@ class Engine:
         mask = (torch.arange(width) < lengths[:, None]).long()
         with torch.inference_mode():
             output = self._model(input_ids=input_ids.to(self._device), attention_mask=mask.to(self._device))
-            scores = _scores(output.logits.float() / self._temperatures + self._offsets, self.tag_groups)
+            scores = _scores(self.calibrated(output.logits.float()), self.tag_groups)
             if not bool(torch.isfinite(scores).all()):
                 raise _NotFiniteError
             rows: list[list[float]] = scores.tolist()

@@ -79,11 +79,10 @@ def _explanation(engine: Engine, model_text: str, group: TagGroup, label: str) -
         for token, special in zip(ids, encoding.special_tokens_mask or [1], strict=True)
     ]
     towards, columns = _towards(engine, ids, group, label)
-    temperature = engine.calibration.temperatures.get(group.name, 1.0)
 
     def score(embedded: torch.Tensor) -> torch.Tensor:
         mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device)
-        logits: torch.Tensor = network(inputs_embeds=embedded, attention_mask=mask).logits / temperature
+        logits = engine.calibrated(network(inputs_embeds=embedded, attention_mask=mask).logits)
         if group.activation == "sigmoid":
             return logits[:, columns[0]].sigmoid()
         # The columns that carry one label add up: log-sum-exp over them, against all of the group.

@@ -35,7 +35,8 @@ def as_fields(model_text: str, explanations: Sequence[Explanation]) -> dict[str,
 def as_text(model_text: str, explanations: Sequence[Explanation]) -> Text:
     """The text once per tag group, red where a word pushes towards the label and blue where against, and the words that
     did most with what they added to the score."""
-    return Text("\n").join([Text(), *(_group(model_text, explanation) for explanation in explanations)])
+    note = Text("(the model's own scores, before any doubt about the text's language)\n", "dim")
+    return Text("\n").join([Text(), note, *(_group(model_text, explanation) for explanation in explanations)])
 
 
 def _group(model_text: str, explanation: Explanation) -> Text:

@@ -66,10 +66,10 @@ class Journal:
         self._key = _moderator_key(directory / MODERATOR_KEY, is_new=not self._entries)
 
     def last_offsets(self, topic: str) -> dict[int, int]:
-        """The offset of the last record of each partition that the journals hold."""
+        """The offset of the last correction of each partition; events.jsonl is written last, so all before are here."""
         last: dict[int, int] = {}
-        for of_topic, partition, offset in self._entries:
-            if of_topic == topic:
+        for (of_topic, partition, offset), entry in self._entries.items():
+            if of_topic == topic and isinstance(entry, Correction):
                 last[partition] = max(offset, last.get(partition, 0))
         return last
 

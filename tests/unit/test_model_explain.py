@@ -84,10 +84,13 @@ def test_a_label_that_is_the_absence_of_others_is_explained_by_what_speaks_for_t
 def test_the_score_is_the_calibrated_one(tmp_path: Path) -> None:
     model = save_classifier(tmp_path)
     sharp = explanations(load_engine(str(model), dtype="float32"), TEXT)[0].score
-    (model / "calibration.json").write_text('{"temperatures": {"sentiment": 50.0}}')
-    assert (
-        explanations(load_engine(str(model), dtype="float32"), TEXT)[0].score == pytest.approx(1 / 3, abs=0.05) != sharp
-    )
+    (model / "calibration.json").write_text('{"temperatures": {"sentiment": 50.0}, "offsets": {"toxicity": -2.0}}')
+    engine = load_engine(str(model), dtype="float32")
+    sentiment, toxicity = explanations(engine, TEXT)
+    assert sentiment.score == pytest.approx(1 / 3, abs=0.05) != sharp
+    answer = engine.classify([engine.model_text(TEXT)])[0]
+    assert isinstance(answer, Answer)
+    assert toxicity.score == pytest.approx(engine.tag_groups.scores(answer)["toxicity"]["toxic"], abs=1e-4)
 
 
 def test_two_logits_of_one_label_are_explained_together(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from consumer.answer import Answer, Unanswerable
 from consumer.app import make_policy
+from consumer.cache import AnswerCodec
 from consumer.model import Engine, load_engine
 from consumer.model.cleaning import clean
 from consumer.model.doubt import LANGUAGE, doubted, with_language
@@ -16,6 +17,7 @@ from consumer.model.explain import explain
 from consumer.model.labels import TagGroup, TagGroups
 from consumer.model.language import other_language_score
 from consumer.settings import Settings
+from consumer.training.predict import label_of
 from tests.multilingual_model import save_multilingual_classifier
 from tests.tiny_models import TAG_GROUPS, save_classifier
 
@@ -110,6 +112,12 @@ def test_doubt_never_changes_a_label_and_never_makes_a_score_more_certain(
     answer = Answer((*(score / total for score in sentiment), toxic), False)
     after = doubted(text, answer, EXPECTED_GROUPS)
     assert isinstance(after, Answer)
+    codec = AnswerCodec(score_count=5, secret="")
+    cached = codec.decode(b"key", codec.encode(b"key", after))
+    assert cached is not None
+    if sorted(sentiment)[2] - sorted(sentiment)[1] > 1e-3 * total:  # else a near tie, which any rounding may decide
+        label = label_of(EXPECTED_GROUPS.scores(Answer((*answer.scores, 0.0), False))["sentiment"])
+        assert label_of(EXPECTED_GROUPS.scores(cached)["sentiment"]) == label
     assert after.scores[4] == other_language_score(text)
     for before_score, after_score, even in zip(answer.scores, after.scores, (1 / 3, 1 / 3, 1 / 3, 0.5), strict=False):
         assert abs(after_score - even) <= abs(before_score - even) + 1e-9

@@ -70,7 +70,10 @@ def test_only_near_misspellings_in_the_environment_are_warned_about() -> None:
         ({"kafka_security_protocol": "SASL_SSL"}, "needs KAFKA_SASL_MECHANISM"),
         ({"kafka_ssl_key_location": "/key.pem"}, "belong together"),
         ({"redis_url": "localhost:6379"}, "REDIS_URL must begin with"),
-        ({"policy_review": '{"toxicity.toxic": 0.95}'}, "POLICY_REVIEW for toxicity.toxic is above"),
+        (
+            {"policy_review": '{"toxicity.toxic": 0.95}', "policy_reject": '{"toxicity.toxic": 0.9}'},
+            r"POLICY_REVIEW for toxicity.toxic \(0.95\) is above POLICY_REJECT \(0.9\)",
+        ),
         ({"policy_review": '{"toxicity.toxic": 1.5}'}, "POLICY_REVIEW"),
         ({"policy_reject": "[1]"}, "must be a JSON object"),
         ({"delivery": "exactly-once"}, "DELIVERY"),

@@ -100,6 +100,8 @@ CLEAN = Explanation(
 def test_an_explanation_looks_like_this() -> None:
     assert shown(CLEAN, "you dear!", colours=False) == (
         "\n"
+        "(the model's own scores, before any doubt about the text's language)\n"
+        "\n"
         "toxicity: clean, which is the absence of toxic; what speaks for toxic is shown\n"
         "you dear!\n"
         "you +0.25  dear -0.05  ! +0.00\n"

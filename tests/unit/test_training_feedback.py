@@ -196,7 +196,7 @@ def test_reading_again_changes_nothing_and_private_fields_are_nowhere_on_disk(tm
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
     with open_journal(directory) as journal:
         again = journal.add(records)
-        assert journal.last_offsets("feedback") == {0: 0, 1: 1}
+        assert journal.last_offsets("feedback") == {0: 0}  # partition 1 holds rejected records only
         journal.write_dataset()
     assert (first.accepted, len(first.rejected), first.known) == (1, 2, 0)
     assert (again.accepted, len(again.rejected), again.known) == (0, 0, 3)
@@ -220,6 +220,24 @@ def test_a_line_that_a_crash_cut_short_is_read_again_from_the_topic(tmp_path: Pa
         assert journal.last_offsets("feedback") == {0: 1}
         assert journal.add(records).accepted == 1
     assert (tmp_path / EVENTS).read_bytes() == whole
+
+
+def test_corrections_that_a_crash_kept_out_are_read_again_though_a_later_record_was_rejected_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kill falls between the two journals of one batch."""
+    records = [("feedback", 0, 0, value("c-1", "a", 1, toxicity="clean")), ("feedback", 0, 1, b"broken")]
+    with open_journal(tmp_path) as journal:
+        monkeypatch.setattr(journal, "_directory", tmp_path / "gone")
+        (tmp_path / "gone").mkdir()
+        (tmp_path / "gone" / EVENTS).mkdir()  # cannot be appended to
+        with pytest.raises(TrainingError):
+            journal.add(records)
+    (tmp_path / "gone" / REJECTED).rename(tmp_path / REJECTED)
+    with open_journal(tmp_path) as journal:
+        assert journal.last_offsets("feedback") == {}
+        added = journal.add(records)
+    assert (added.accepted, added.known) == (1, 1)
 
 
 def test_the_version_is_that_of_the_rows_wherever_and_whenever_they_came(tmp_path: Path) -> None:

@@ -150,6 +150,8 @@ def fit(
 def _files(data: Path, dev: Path | None) -> tuple[Path, Path]:
     if data.is_dir():
         return data / "train.jsonl.gz", dev or data / "dev.jsonl.gz"
+    if not data.exists():
+        raise TrainingError(f"{data} does not exist; give the directory that `moderate train prepare` wrote, or a file")
     if dev is None:
         raise TrainingError(
             f"{data} is one file: name a second one with --dev, or split it with: moderate train prepare"
