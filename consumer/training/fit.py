@@ -82,6 +82,7 @@ def fit(
     `OUTPUT.work`; with `resume` the last checkpoint there is continued. Raises TrainingError; `output` is only there
     once it is whole.
     """
+    output = output.absolute()  # "." has no name to put ".work" behind
     work = output.with_name(f"{output.name}.work")
     if not train or not dev:
         raise TrainingError(

@@ -221,6 +221,10 @@ def test_options_that_contradict_or_name_nothing_are_refused(data: Path, tmp_pat
     assert "leave --base, --method and --rank out" in refused(*given, "--continue-from", "bundled", "--rank", 4)
     assert "--weight names x, but the rows come from s, t" in refused(*given, "--weight", "x=2")
     assert "write SOURCE=FACTOR" in refused(*given, "--weight", "s")
+    stars = save_classifier(tmp_path / "stars", id2label={0: "negative", 1: "positive"})
+    assert "sentiment labels of the teacher" in refused(
+        *given, "--teacher", stars, "--base", save_encoder(tmp_path / "b")
+    )
     assert "does not exist" in refused("fit", tmp_path / "nothing", "--output", tmp_path / "m")
     assert "name a second one with --dev" in refused("fit", data, "--output", tmp_path / "m")
 

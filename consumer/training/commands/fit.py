@@ -1,10 +1,9 @@
 """`moderate train fit`."""
 
-import hashlib
-import json
 from collections.abc import Collection, Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -86,9 +85,12 @@ def fit(
         from consumer.training.data import cleaned, mixed, read_rows, without
         from consumer.training.fit import FitOptions
         from consumer.training.fit import fit as fit_model
+        from consumer.training.provenance import data_facts, file_facts
 
         if continue_from and (base or method or rank):
             raise TrainingError("--continue-from takes the model as it is; leave --base, --method and --rank out")
+        if tensorboard and find_spec("tensorboard") is None:
+            raise TrainingError('--tensorboard needs the package: pip install "comment-moderation-stream[tensorboard]"')
         train_file, dev_file = _files(data, dev)
         dev_rows = cleaned(read_rows(dev_file))
         rows = without(cleaned(read_rows(train_file)), dev_rows)
@@ -130,14 +132,14 @@ def fit(
                 seed=seed,
                 tensorboard=tensorboard,
             ),
-            provenance=_provenance(data, epoch_rows, continue_from)
+            provenance=data_facts(data, epoch_rows, continue_from)
             | {
-                "dev_file": _file(dev_file),
+                "dev_file": file_facts(dev_file),
                 "weights": weights,
                 "assumed_clean": list(assume_clean or ()),
                 "counterexamples": counterexamples,
                 "varied_share": vary,
-                "feedback": _file(feedback / "feedback.jsonl") if feedback else None,
+                "feedback": file_facts(feedback / "feedback.jsonl") if feedback else None,
                 "teacher": teacher,
             },
             teacher=_teacher(teacher) if teacher else None,
@@ -202,43 +204,18 @@ def _require_sources(option: str, named: Iterable[str], known: Collection[str]) 
 
 def _teacher(model: str) -> "Guess":
     from consumer.model import load_engine
+    from consumer.training.data import LABELS
     from consumer.training.predict import predictions
 
     engine = load_engine(model)
+    for group, labels in engine.tag_groups.label_names().items():
+        if group in LABELS and set(labels) != set(LABELS[group]):
+            raise TrainingError(
+                f"the {group} labels of the teacher {model} are not {', '.join(LABELS[group])}; use another"
+            )
 
     def guess(rows: "Sequence[Row]") -> list[dict[str, dict[str, float]]]:
         with progress_bar("teacher", len(rows)) as advance:
             return [prediction.scores for prediction in predictions(engine, rows, advance)]
 
     return guess
-
-
-def _provenance(data: Path, epoch_rows: "Sequence[Row]", continue_from: str | None) -> dict[str, Any]:
-    """What the model directory says of its data, and of the data of the model that it continues."""
-    by_source: dict[str, int] = {}
-    for row in epoch_rows:
-        by_source[row.source] = by_source.get(row.source, 0) + 1
-    facts: dict[str, Any] = {"rows_by_source": by_source, "files": _data_files(data)}
-    if continue_from:
-        from consumer.model.load import model_directory
-
-        earlier = model_directory(continue_from) / "training.json"
-        facts["continues"] = json.loads(earlier.read_text()) if earlier.is_file() else {"model": continue_from}
-    return facts
-
-
-def _data_files(data: Path) -> list[dict[str, Any]]:
-    """Return the files that `prepare` read, or DATA itself, with their digests."""
-    report = data / "report.json"
-    if not data.is_dir():
-        return [_file(data)]
-    try:
-        files: list[dict[str, Any]] = json.loads(report.read_text())["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{report} cannot be read; write {data} again with: moderate train prepare") from error
-    return [{"path": Path(file["path"]).name, "sha256": file["sha256"], "rows": file["rows"]} for file in files]
-
-
-def _file(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"path": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}

@@ -76,7 +76,7 @@ def write(report: dict[str, Any], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as partial:
             for name, content in contents.items():
-                (Path(partial) / name).write_text(content, encoding="utf-8")
+                (Path(partial) / name).write_text(content, encoding="utf-8", errors="backslashreplace")
             for name in contents:
                 (Path(partial) / name).replace(folder / name)
     except OSError as error:
