@@ -70,6 +70,8 @@ def continued(model: str) -> Network:
         source = base_directory() if base == BASE_ID else Path(base)
         tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
         adapted = PeftModel.from_pretrained(_classifier(source, config), str(directory), is_trainable=True)
+        # By a directory, peft finds the base at every checkpoint without asking the Hub.
+        adapted.peft_config["default"].base_model_name_or_path = str(source)
     except _UNREADABLE as error:
         raise TrainingError(f"{directory} is not a model to continue: {first_line(error)}") from error
     return Network(adapted.float(), tokenizer, base)

@@ -7,11 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from consumer.model import ModelError, load_engine
+from consumer.model.base import BASE_ID
 from consumer.training import fit as fitting
 from consumer.training.commands import train_app
 from consumer.training.data import read_rows
 from consumer.training.errors import TrainingError
 from consumer.training.fit import FitOptions, fit
+from consumer.training.network import continued
 from tests.tiny_models import save_classifier, save_encoder
 
 runner = CliRunner()
@@ -74,6 +76,12 @@ def test_a_trained_model_goes_on_learning_and_keeps_its_groups(data: Path, tmp_p
         fit(toxicity_only, rows, tmp_path / name, more)
         assert load_engine(str(tmp_path / name)).tag_groups == load_engine(str(model)).tag_groups
         assert load_engine(str(tmp_path / name)).version != load_engine(str(model)).version
+
+
+def test_the_bundled_model_goes_on_learning_without_a_look_at_the_hub() -> None:
+    network = continued("bundled")
+    assert Path(network.model.peft_config["default"].base_model_name_or_path).is_dir()
+    assert network.base == BASE_ID
 
 
 def test_a_model_with_other_groups_is_not_continued(data: Path, tmp_path: Path) -> None:
