@@ -1,20 +1,17 @@
 """What a person types: `moderate …`."""
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from consumer import __version__
 from consumer.errors import ReaderError
 from consumer.settings_parsing import SettingsError, load_settings, misspelled_in_environment
-from consumer.terminal.text import printable
+from consumer.terminal.errors import EXIT_FAILED, EXIT_USAGE, complain, readable_errors, require_brokers
+from consumer.terminal.feedback_cli import feedback_app
 from consumer.training.commands import train_app
 
 app = typer.Typer(
@@ -28,13 +25,10 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 schemas_app = typer.Typer(help="The event contracts.", no_args_is_help=True)
-feedback_app = typer.Typer(help="Moderators' corrections as training data.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(schemas_app, name="schemas")
 app.add_typer(train_app, name="train")
 app.add_typer(feedback_app, name="feedback")
-
-EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
 @app.callback(invoke_without_command=True)
@@ -56,7 +50,7 @@ def run() -> None:
     from consumer.signals import StopOnSignal
 
     stop = StopOnSignal()
-    with _readable_errors():
+    with readable_errors():
         settings = load_settings()
     import structlog
 
@@ -101,7 +95,7 @@ def demo(
     Without `--input` it feeds a few hundred comments written for this project, some of them broken on purpose.
     Exits non-zero, and says what is missing, unless in = tagged + dead letters.
     """
-    with _readable_errors():
+    with readable_errors():
         from consumer.signals import StopOnSignal
         from consumer.telemetry.logs import set_up_logs
         from consumer.terminal.demo import built_in_records, run_demo
@@ -124,7 +118,7 @@ def demo(
         console.print(summary(ledger, elapsed_s))
         problems = ledger.problems()
         for problem in problems:
-            _complain(problem)
+            complain(problem)
         if stop.stopping() or problems:
             raise typer.Exit(EXIT_FAILED)
         console.print(
@@ -140,9 +134,9 @@ def produce(
     ] = "-",
 ) -> None:
     """Send comments from a file or standard input to the input topic, and count what Kafka acknowledges."""
-    with _readable_errors():
+    with readable_errors():
         settings = load_settings()
-        _require_brokers(settings.kafka_bootstrap_servers)
+        require_brokers(settings.kafka_bootstrap_servers)
         from consumer.kafka.clients import make_producer, producer_config
         from consumer.kafka.topics import require_topics
         from consumer.terminal.inputs import read_records, size_bytes
@@ -156,7 +150,7 @@ def produce(
             )
         typer.echo(f"{produced.acknowledged:,} of {produced.sent:,} records acknowledged by {settings.input_topic}")
         if produced.failed:
-            _complain(f"{produced.failed:,} records were not taken; the first because: {produced.first_error}")
+            complain(f"{produced.failed:,} records were not taken; the first because: {produced.first_error}")
             raise typer.Exit(EXIT_FAILED)
 
 
@@ -168,9 +162,9 @@ def watch(
     ] = False,
 ) -> None:
     """Tail the results topic until Ctrl-C. Reads beside the subscribers without disturbing them."""
-    with _readable_errors():
+    with readable_errors():
         settings = load_settings()
-        _require_brokers(settings.kafka_bootstrap_servers)
+        require_brokers(settings.kafka_bootstrap_servers)
         from consumer.signals import StopOnSignal
         from consumer.terminal.watch import watch as watch_results
 
@@ -196,7 +190,7 @@ def classify(
 
     Example: moderate watch --json | head -1 | moderate classify --explain -
     """
-    with _readable_errors():
+    with readable_errors():
         from consumer.telemetry.logs import set_up_logs
         from consumer.terminal.classify import classify_texts
         from consumer.terminal.event_texts import event_texts
@@ -208,43 +202,12 @@ def classify(
         classify_texts(settings, texts, as_json=as_json, explained=explained)
 
 
-@feedback_app.command("collect")
-def feedback_collect(
-    directory: Annotated[Path, typer.Argument(help="The dataset: a new directory, or one collected into before.")],
-    group: Annotated[
-        str, typer.Option(help="Consumer group whose offsets show how far it is; KAFKA_GROUP_ID-feedback if empty.")
-    ] = "",
-    idle_s: Annotated[
-        float, typer.Option("--idle-s", min=0.5, help="Give up after this many seconds without a record or an end.")
-    ] = 5.0,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on reading until SIGTERM or Ctrl-C.")] = False,
-) -> None:
-    """Collect moderators' corrections from the feedback topic into a dataset to train on.
-
-    Reads on from what DIRECTORY holds to the present end of the topic. Records that break the contract are listed and
-    kept in rejected.jsonl. The last correction of a comment counts, for each tag group; moderators who contradict each
-    other are reported.
-
-    Example: moderate feedback collect corrections, then moderate train fit DATA --feedback corrections.
-    """
-    with _readable_errors():
-        from consumer.signals import StopOnSignal
-        from consumer.telemetry.logs import set_up_logs
-        from consumer.terminal.feedback import collect
-
-        settings = load_settings()
-        _require_brokers(settings.kafka_bootstrap_servers)
-        set_up_logs("warning", "console")
-        stop = StopOnSignal()
-        collect(settings, directory, group, idle_s=idle_s, follow=follow, stopping=stop.stopping)
-
-
 @topics_app.command("create")
 def topics_create() -> None:
     """Create the input, results, dead-letter and feedback topics; those that exist are left as they are."""
-    with _readable_errors():
+    with readable_errors():
         settings = load_settings()
-        _require_brokers(settings.kafka_bootstrap_servers)
+        require_brokers(settings.kafka_bootstrap_servers)
         from consumer.kafka.topics import create_topics
 
         for name, created in create_topics(settings).items():
@@ -274,31 +237,3 @@ def show_settings(
         typer.echo(as_markdown() if markdown else as_env(), nl=False)
     else:
         Console().print(as_table())
-
-
-def _require_brokers(bootstrap_servers: str) -> None:
-    if not bootstrap_servers:
-        raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is empty; set it to your brokers, for example localhost:9092.")
-
-
-def _complain(sentence: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        Text.assemble(("error: ", "bold red"), printable(sentence))
-    )
-
-
-@contextmanager
-def _readable_errors() -> Iterator[None]:
-    """Errors that are for the reader become one sentence and an exit status; anything else keeps its traceback."""
-    try:
-        yield
-    except SettingsError as error:
-        for sentence in str(error).splitlines():
-            _complain(sentence)
-        raise typer.Exit(EXIT_USAGE) from None
-    except ReaderError as error:
-        _complain(str(error))
-        raise typer.Exit(EXIT_FAILED) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(EXIT_FAILED) from None

@@ -1,0 +1,46 @@
+"""How a command that failed ends: one sentence on standard error and an exit status."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from consumer.errors import ReaderError
+from consumer.settings_parsing import SettingsError
+from consumer.terminal.text import printable
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+
+
+def require_brokers(bootstrap_servers: str) -> None:
+    """Raise `SettingsError` unless brokers are set."""
+    if not bootstrap_servers:
+        raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is empty; set it to your brokers, for example localhost:9092.")
+
+
+def complain(sentence: str) -> None:
+    """Print an error on standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        Text.assemble(("error: ", "bold red"), printable(sentence))
+    )
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Errors that are for the reader become one sentence and an exit status; anything else keeps its traceback."""
+    try:
+        yield
+    except SettingsError as error:
+        for sentence in str(error).splitlines():
+            complain(sentence)
+        raise typer.Exit(EXIT_USAGE) from None
+    except ReaderError as error:
+        complain(str(error))
+        raise typer.Exit(EXIT_FAILED) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(EXIT_FAILED) from None
