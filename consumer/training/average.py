@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from consumer.model.calibration import FILE_NAME as CALIBRATION_FILE
 from consumer.training.errors import TrainingError
-from consumer.training.saving import PROVENANCE_FILE, whole_or_nothing
+from consumer.training.saving import PROVENANCE_FILE
+from consumer.training.whole import whole_or_nothing
 
 _WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
 

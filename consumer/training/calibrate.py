@@ -13,11 +13,9 @@ from consumer.model.labels import TagGroup, TagGroups
 from consumer.training.data import LABELS
 from consumer.training.errors import TrainingError
 from consumer.training.evaluation.answers import Answers, Floats, answers_by_group
+from consumer.training.evaluation.measures import POSITIVE
 from consumer.training.evaluation.measures import calibration as reliability
 from consumer.training.predict import Prediction
-
-REVIEWED = "toxic"
-"""The one label that a policy looks at by default, and so the one that gets thresholds."""
 
 MIN_ROWS = 50
 LEAST_REJECT = 0.7
@@ -59,8 +57,8 @@ def calibrate(groups: TagGroups, predicted: Sequence[Prediction], reject_precisi
         scores = _tempered(answers.scores, temperature, offset)
         tempered = answers._replace(scores=scores, predicted=scores.argmax(axis=1))
         errors[name] = (reliability(answers)["ece"], reliability(tempered)["ece"])
-        if REVIEWED in answers.labels:
-            label = f"{name}.{REVIEWED}"
+        if POSITIVE in answers.labels:
+            label = f"{name}.{POSITIVE}"
             review[label], reject[label] = _thresholds(tempered, reject_precision)
     if not errors:
         raise TrainingError(
@@ -117,7 +115,7 @@ def _tempered(scores: Floats, temperature: float, offset: float) -> Floats:
 
 
 def _thresholds(answers: Answers, reject_precision: float) -> tuple[float, float]:
-    positive = answers.labels.index(REVIEWED)
+    positive = answers.labels.index(POSITIVE)
     toxic, scores = answers.wanted == positive, answers.scores[:, positive]
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(toxic[order])

@@ -23,10 +23,11 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from consumer.model.cleaning import CLEANING_VERSION
 from consumer.model.device import cpu_has_bf16
+from consumer.model.load import BUNDLED
 from consumer.training.data import Row
 from consumer.training.errors import TrainingError
 from consumer.training.log import Log, plot
-from consumer.training.network import BUNDLED, Method, Network, continued, fresh, groups_of
+from consumer.training.network import Method, Network, continued, fresh, groups_of
 from consumer.training.saving import write_model
 from consumer.training.targets import Target, dev_metrics, encode, masked_loss, targets_of
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
 from consumer.model.base import BASE_ID, base_directory
-from consumer.model.load import check_cleaning, first_line, model_directory, refuse_pickles
+from consumer.model.load import BUNDLED, check_cleaning, first_line, model_directory, refuse_pickles
 from consumer.training.data import LABELS
 from consumer.training.errors import TrainingError
 from consumer.training.saving import label_config
@@ -18,7 +18,6 @@ from consumer.training.targets import Target
 
 Method = Literal["lora", "full"]
 
-BUNDLED = "bundled"
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 _HEADS = ("pooler", "classifier", "score", "pre_classifier")
 

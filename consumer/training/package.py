@@ -15,7 +15,8 @@ from consumer.model.calibration import FILE_NAME as CALIBRATION_FILE
 from consumer.training.card import model_card
 from consumer.training.errors import TrainingError
 from consumer.training.network import continued
-from consumer.training.saving import PROVENANCE_FILE, whole_or_nothing
+from consumer.training.saving import PROVENANCE_FILE
+from consumer.training.whole import whole_or_nothing
 
 METRICS_FILE = "metrics.json"
 FINGERPRINT_FILE = "fingerprint.json"

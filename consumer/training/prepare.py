@@ -3,7 +3,6 @@
 import gzip
 import json
 import random
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from consumer.training.prepare_markdown import markdown
 from consumer.training.prepare_merge import NEAR_HELD_OUT, Comment, Conflict, Drops, cleaned_comments, merged
 from consumer.training.prepare_report import InputFile, input_file, report_of
 from consumer.training.similar import groups_of_similar, similar_to_any
+from consumer.training.whole import whole_or_nothing
 
 SPLITS = ("train", "dev", "test")
 
@@ -166,17 +166,13 @@ def _similar_across(splits: dict[str, list[Comment]]) -> int:
 
 def _write(output: Path, splits: dict[str, list[Comment]], report: dict[str, Any]) -> None:
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as partial:
-            whole = Path(partial) / "whole"
-            whole.mkdir()
+        with whole_or_nothing(output) as whole:
             for name, comments in splits.items():
                 lines = (json.dumps(_record(comment), ensure_ascii=False) + "\n" for comment in comments)
                 # Without a time in the file, the same rows are the same bytes.
                 (whole / f"{name}.jsonl.gz").write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
             (whole / "report.json").write_text(json.dumps(report, indent=2) + "\n")
             (whole / "report.md").write_text(markdown(report), encoding="utf-8")
-            whole.rename(output)
     except OSError as error:
         raise TrainingError(f"{output} cannot be written: {error.strerror}; choose another output directory") from error
 

@@ -2,9 +2,7 @@
 
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,8 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from consumer.model.base import BASE_ID
 from consumer.model.cleaning import CLEANING_VERSION
-from consumer.training.errors import TrainingError
 from consumer.training.targets import Target
+from consumer.training.whole import whole_or_nothing
 
 PROVENANCE_FILE = "training.json"
 
@@ -68,25 +66,6 @@ def write_model(
         for file in extra:
             shutil.copy(file, partial / file.name)
         (partial / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=2) + "\n")
-
-
-@contextmanager
-def whole_or_nothing(output: Path) -> Iterator[Path]:
-    """Yield an empty directory beside `output` that becomes `output` at the end, or vanishes on an error."""
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    except OSError as error:
-        raise TrainingError(f"{output} cannot be written: {error.strerror}; choose another output directory") from error
-    try:
-        yield partial
-        for file in partial.iterdir():
-            file.chmod(0o644)  # safetensors writes for its owner only; another user may serve the model
-        partial.chmod(0o755)
-        partial.rename(output)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def _name_base(path: Path, base: str) -> None:

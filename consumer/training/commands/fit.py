@@ -81,8 +81,10 @@ def fit(
     with readable_errors():
         need_extra()
         quiet_libraries()
+        from consumer.training.counterexamples import SOURCE as COUNTEREXAMPLES
         from consumer.training.data import assume_clean as assumed
         from consumer.training.data import cleaned, mixed, read_rows, without
+        from consumer.training.feedback_journal import SOURCE as FEEDBACK
         from consumer.training.fit import FitOptions
         from consumer.training.fit import fit as fit_model
         from consumer.training.provenance import data_facts, file_facts
@@ -95,8 +97,8 @@ def fit(
         dev_rows = cleaned(read_rows(dev_file))
         rows = without(cleaned(read_rows(train_file)), dev_rows)
         weights = _weights(weight or ())
-        named = {row.source for row in rows} | ({"counterexamples"} if counterexamples else set())
-        _require_sources("--weight", weights, named | ({"feedback"} if feedback else set()))
+        named = {row.source for row in rows} | ({COUNTEREXAMPLES} if counterexamples else set())
+        _require_sources("--weight", weights, named | ({FEEDBACK} if feedback else set()))
         _require_sources("--assume-clean", assume_clean or (), named)
         rows = assumed(rows, assume_clean or ())
         if feedback:
