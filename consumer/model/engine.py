@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from consumer.model.doubt import LANGUAGE, doubted
 from consumer.model.errors import ModelError
 from consumer.model.labels import TagGroups
 from consumer.model.packing import pack
+from consumer.model.token_budget import TokenBudget, is_out_of_memory
 
 _PROBE_TEXT = "This is a good day."
 _NORMALISER_PROBES = (
@@ -69,8 +71,10 @@ class Engine:
         self._temperatures = _per_column(tag_groups, calibration.temperatures, 1.0).to(self._device)
         self._offsets = _per_column(tag_groups, calibration.offsets, 0.0).to(self._device)
         self.fingerprint = f"{version}-{str(model.dtype).removeprefix('torch.')}"
-        self._max_batch_tokens = max_batch_tokens
         self._max_text_tokens = max_text_tokens
+        self._budget = TokenBudget(
+            name, self._device, most_tokens=max_batch_tokens, least_tokens=min(max_batch_tokens, max_text_tokens)
+        )
         self._pad_id = pad_id
         self._tokenizer = tokenizer
         # Set once and never per call: another thread may be tokenising.
@@ -103,32 +107,27 @@ class Engine:
     def classify(self, model_texts: Sequence[str]) -> list[Answer | Unanswerable]:
         """Answer every text, in the order given; blocks. Equal texts are run once.
 
-        A text that makes the model fail is Unanswerable and leaves the others unharmed. Raises ModelError when the
-        model fails on every text: it is broken, and the process should end.
+        A text that makes the model fail is Unanswerable and leaves the others unharmed; running out of memory is no
+        text's fault, and takes smaller micro-batches or waits. Raises ModelError when the model fails on every text, or
+        memory stays short: the process should end.
         """
         unique = list(dict.fromkeys(model_texts))
         encoded = self._encode(unique)
         answers: list[Answer | Unanswerable] = [Unanswerable("the tokenizer failed on it")] * len(unique)
         runnable = [index for index, item in enumerate(encoded) if item is not None]
         items = [item for item in encoded if item is not None]
-        for batch in pack([len(item.ids) for item in items], self._max_batch_tokens):
-            for position, answer in zip(batch, self._answer([items[i] for i in batch]), strict=True):
-                answers[runnable[position]] = answer
+        for position, answer in zip(runnable, self._answer_within_memory(items), strict=True):
+            answers[position] = answer
         if LANGUAGE in self.tag_groups.groups:
             answers = [doubted(text, answer, self.tag_groups) for text, answer in zip(unique, answers, strict=True)]
         by_text = dict(zip(unique, answers, strict=True))
         return [by_text[text] for text in model_texts]
 
     def warm_up(self) -> None:
-        """Run the shortest, the longest and the fullest micro-batch once. Raises ModelError when one fails."""
-        longest = [self._pad_id + 1] * self._max_text_tokens
-        probe = self._tokenizer.encode(_PROBE_TEXT).ids
-        try:
-            self._forward([probe])
-            self._forward([longest])
-            self._forward([probe] * max(1, self._max_batch_tokens // len(probe)))
-        except Exception as error:
-            raise self._broken(error) from error
+        """Run the shortest, the longest and the fullest micro-batch. Raises ModelError when one fails, or does not fit
+        into memory however small the budget."""
+        while not self._budget.attempt(self._run_extremes):
+            pass  # the budget is smaller now, or has waited
 
     def _encode(self, texts: list[str]) -> list[Encoded | None]:
         """Tokenise all texts at once; where that raises, one by one, None standing for those that fail."""
@@ -141,17 +140,37 @@ class Engine:
         # A tokenizer without special tokens makes nothing of an empty text, but the model needs one token.
         return [Encoded(encoding.ids or [self._pad_id], bool(encoding.overflowing)) for encoding in encodings]
 
+    def _answer_within_memory(self, items: list[Encoded]) -> list[Answer | Unanswerable]:
+        """Answer in micro-batches; when memory runs out, what is left is packed anew into smaller ones."""
+        answers: dict[int, Answer | Unanswerable] = {}
+        while left := [index for index in range(len(items)) if index not in answers]:
+            for batch in pack([len(items[index].ids) for index in left], self._budget.tokens):
+                indices = [left[position] for position in batch]
+                found = self._budget.attempt(partial(self._answer, [items[index] for index in indices]))
+                if found is None:
+                    break
+                answers.update(zip(indices, found, strict=True))
+        return [answers[index] for index in range(len(items))]
+
     def _answer(self, items: list[Encoded]) -> list[Answer | Unanswerable]:
-        """Run one micro-batch; halve it where it fails, until the text that makes the model fail stands alone."""
+        """Run one micro-batch; halve it where it fails, until the text that makes the model fail stands alone.
+
+        Raises what says that memory ran out.
+        """
         try:
             rows = self._forward([item.ids for item in items])
         except Exception as error:
-            if len(items) > 1:
-                middle = len(items) // 2
-                return self._answer(items[:middle]) + self._answer(items[middle:])
-            self._check_alive()
-            return [Unanswerable(f"the model failed on it: {_reason(error)}")]
-        return [Answer(tuple(row), item.truncated) for row, item in zip(rows, items, strict=True)]
+            if is_out_of_memory(error):
+                raise
+            reason = _reason(error)
+        else:
+            return [Answer(tuple(row), item.truncated) for row, item in zip(rows, items, strict=True)]
+        # Not in the handler: the error's frames hold the failed pass's tensors.
+        if len(items) > 1:
+            middle = len(items) // 2
+            return self._answer(items[:middle]) + self._answer(items[middle:])
+        self._require_success([self._probe()])
+        return [Unanswerable(f"the model failed on it: {reason}")]
 
     def _forward(self, batch: list[list[int]]) -> list[list[float]]:
         """Return the scores per text, in the order of the tag groups; raises whatever the model raises."""
@@ -167,17 +186,28 @@ class Engine:
             rows: list[list[float]] = scores.tolist()
         return rows
 
-    def _check_alive(self) -> None:
-        try:
-            self._forward([self._tokenizer.encode(_PROBE_TEXT).ids])
-        except Exception as error:
-            raise self._broken(error) from error
+    def _run_extremes(self) -> bool:
+        """Run the shortest, the longest and the fullest micro-batch."""
+        probe = self._probe()
+        self._require_success([probe])
+        self._require_success([[self._pad_id + 1] * self._max_text_tokens])
+        self._require_success([probe] * max(1, self._budget.tokens // len(probe)))
+        return True
 
-    def _broken(self, error: Exception) -> ModelError:
-        return ModelError(
-            f"the model {self.name} fails on an ordinary text ({_reason(error)}); "
-            "check the model, and the device it runs on, with: moderate classify hello"
-        )
+    def _probe(self) -> list[int]:
+        return self._tokenizer.encode(_PROBE_TEXT).ids
+
+    def _require_success(self, batch: list[list[int]]) -> None:
+        """Run a micro-batch of ordinary texts. Raises ModelError when it fails, or what says that memory ran out."""
+        try:
+            self._forward(batch)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"the model {self.name} fails on an ordinary text ({_reason(error)}); "
+                "check the model, and the device it runs on, with: moderate classify hello"
+            ) from error
 
 
 def _scores(logits: torch.Tensor, groups: TagGroups) -> torch.Tensor:

@@ -25,6 +25,7 @@ from consumer.model.engine import Engine
 from consumer.model.errors import ModelError
 from consumer.model.labels import tag_groups
 from consumer.model.language import LANGUAGE_VERSION
+from consumer.model.token_budget import is_out_of_memory
 
 BUNDLED = "bundled"
 DEFAULT_MAX_BATCH_TOKENS = 2048
@@ -74,7 +75,15 @@ def load_engine(
         raise ModelError(f"the model {model} has no fast tokenizer; save it again with a tokenizer.json")
     pad_id = tokenizer.pad_token_id or 0
     config.pad_token_id = pad_id
-    network.to(device=chosen_device, dtype=choose_dtype(dtype, chosen_device)).eval().requires_grad_(False)
+    try:
+        network.to(device=chosen_device, dtype=choose_dtype(dtype, chosen_device)).eval().requires_grad_(False)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"the model {model} does not fit into the memory of {chosen_device}; see what else uses it (nvidia-smi lists the "
+            "processes on a GPU), or set MODEL_DEVICE to another device"
+        ) from error
     weights = sorted(directory.glob("*.safetensors")) + (sorted(base.glob("*.safetensors")) if base else [])
     limit = _max_text_tokens(config, tokenizer)
     contents = [_tokenizer_content(backend), groups.description(), str(CLEANING_VERSION), str(limit)]
