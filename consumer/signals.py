@@ -1,7 +1,8 @@
-"""SIGTERM and SIGINT: the first asks for a clean end, the second ends at once."""
+"""Signals: SIGTERM and SIGINT ask for a clean end, a second one for the end at once; SIGUSR1 ends a pause."""
 
 import os
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 
@@ -22,3 +23,11 @@ class StopOnSignal:
         if self._signal:
             os._exit(128 + number)
         self._signal = number
+
+
+def resume_on_signal(resume: Callable[[], None]) -> None:
+    """Call `resume` at every SIGUSR1 from now on; by default that signal ends a process. For the main thread only.
+
+    `resume` interrupts the main thread anywhere, so it must not wait for a lock.
+    """
+    signal.signal(signal.SIGUSR1, lambda _number, _frame: resume())
