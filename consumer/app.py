@@ -7,26 +7,32 @@ from contextlib import ExitStack
 from typing import Protocol
 
 import structlog
+from confluent_kafka import Consumer
 
 from consumer.batch import Outgoing, Record, Refusal
 from consumer.cache import AnswerCache, AnswerCodec, RedisStore, SharedCache, key_function
+from consumer.dead_letter_alarm import DeadLetterAlarm
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.checkpoint import AtLeastOnceCheckpoint
-from consumer.kafka.clients import consumer_config, make_consumer, make_producer, producer_config
-from consumer.kafka.offsets import OffsetCommitter
+from consumer.kafka.clients import consumer_config, make_consumer, make_producer, producer_config, transactional_config
+from consumer.kafka.exactly_once import ExactlyOnceCheckpoint
+from consumer.kafka.offsets import GroupMetadata, OffsetCommitter
 from consumer.kafka.publisher import Publisher
-from consumer.kafka.source import Source
+from consumer.kafka.source import Offsets, Source
 from consumer.kafka.topics import require_topics
+from consumer.kafka.transactions import Transactions
 from consumer.model.calibration import Calibration
 from consumer.model.engine import Engine
 from consumer.model.labels import TagGroups
 from consumer.model.load import load_engine
 from consumer.outputs import Outputs
+from consumer.pipeline import Checkpoint, Pipeline
 from consumer.pipeline import Engine as PipelineEngine
-from consumer.pipeline import Pipeline
+from consumer.pipeline import Source as PipelineSource
 from consumer.policy import Policy, PolicyError, never_reviewed
 from consumer.settings import Settings
 from consumer.settings_parsing import SettingsError
+from consumer.signals import resume_on_signal
 from consumer.telemetry.logs import bind_process
 from schemas import DeadLetterReason, ModelInfo
 
@@ -57,6 +63,16 @@ class LoadedModel(PipelineEngine, Protocol):
         ...
 
 
+class ClosableSource(PipelineSource, Protocol):
+    """A source that lets go of its partitions."""
+
+    def close(self) -> None:
+        """Leave the group, or the topic."""
+        ...
+
+
+OpenSource = Callable[[Assignment, Offsets], ClosableSource]
+
 REVOKE_SHARE = 0.25
 """Share of KAFKA_MAX_POLL_INTERVAL_MS that a revoke may spend on finishing work; the rest of the group waits
 meanwhile."""
@@ -75,7 +91,9 @@ def run(settings: Settings, stopping: Callable[[], bool]) -> None:
         )
     require_topics(settings)
     engine, policy = load_model(settings)
-    run_with(settings, engine, policy, stopping)
+    alarm = DeadLetterAlarm(settings.dead_letter_alarm_share, settings.dead_letter_pause)
+    resume_on_signal(alarm.resume)
+    run_with(settings, engine, policy, stopping, alarm)
 
 
 def load_model(settings: Settings) -> tuple[Engine, Policy]:
@@ -98,10 +116,44 @@ def load_model(settings: Settings) -> tuple[Engine, Policy]:
     return engine, policy
 
 
-def run_with(settings: Settings, engine: LoadedModel, policy: Policy, stopping: Callable[[], bool]) -> None:
-    """`run` with a model that is loaded already."""
+def run_with(
+    settings: Settings,
+    engine: LoadedModel,
+    policy: Policy,
+    stopping: Callable[[], bool],
+    alarm: DeadLetterAlarm | None = None,
+) -> None:
+    """`run` with a model that is loaded already; with an `alarm` of the caller's, who can resume after a pause."""
     member = settings.kafka_group_instance_id or f"{socket.gethostname()}-{os.getpid()}"
     bind_process(group=settings.kafka_group_id, member=member)
+    consumer = make_consumer(consumer_config(settings))
+
+    def subscribe(assignment: Assignment, offsets: Offsets) -> Source:
+        return Source(
+            consumer,
+            settings.input_topic,
+            assignment,
+            offsets,
+            max_records=settings.max_batch_records,
+            revoke_timeout_s=min(
+                settings.kafka_max_poll_interval_ms / 1000 * REVOKE_SHARE, settings.shutdown_timeout_s
+            ),
+        )
+
+    run_pipeline(settings, engine, policy, stopping, consumer, subscribe, alarm)
+
+
+def run_pipeline(
+    settings: Settings,
+    engine: LoadedModel,
+    policy: Policy,
+    stopping: Callable[[], bool],
+    consumer: Consumer,
+    open_source: OpenSource,
+    alarm: DeadLetterAlarm | None = None,
+) -> None:
+    """Put the parts together around `consumer`, which `open_source` reads from, and run until `stopping()`."""
+    alarm = alarm or DeadLetterAlarm(settings.dead_letter_alarm_share, settings.dead_letter_pause)
     outputs = Outputs(
         results_topic=settings.results_topic,
         dead_letter_topic=settings.dead_letter_topic,
@@ -113,28 +165,10 @@ def run_with(settings: Settings, engine: LoadedModel, policy: Policy, stopping: 
     with ExitStack() as stack:
         cache = _open_cache(settings, engine)
         stack.callback(cache.close)
-        consumer = make_consumer(consumer_config(settings))
-        publisher = Publisher(make_producer(producer_config(settings)))
-        stack.callback(publisher.close, timeout_s=1.0)
         assignment = Assignment()
-        source = Source(
-            consumer,
-            settings.input_topic,
-            assignment,
-            OffsetCommitter(consumer, assignment, timeout_s=settings.kafka_delivery_timeout_ms / 1000),
-            max_records=settings.max_batch_records,
-            revoke_timeout_s=min(
-                settings.kafka_max_poll_interval_ms / 1000 * REVOKE_SHARE, settings.shutdown_timeout_s
-            ),
-        )
+        offsets, checkpoint = _open_delivery(settings, consumer, assignment, outputs, alarm, stack)
+        source = open_source(assignment, offsets)
         stack.callback(source.close)
-
-        def too_large(record: Record) -> Outgoing:
-            detail = (
-                f"its tagged comment is too large for {settings.results_topic}; raise that topic's max.message.bytes"
-            )
-            return outputs.dead_letter(record, Refusal(DeadLetterReason.RESULT_TOO_LARGE, detail))
-
         pipeline = Pipeline(
             source=source,
             in_flight=assignment,
@@ -142,12 +176,49 @@ def run_with(settings: Settings, engine: LoadedModel, policy: Policy, stopping: 
             cache=cache,
             outputs=outputs,
             cache_key=key_function(engine.fingerprint, settings.cache_secret.get_secret_value()),
-            checkpoint=AtLeastOnceCheckpoint(publisher, assignment, too_large=too_large),
+            checkpoint=checkpoint,
+            alarm=alarm,
             shutdown_timeout_s=settings.shutdown_timeout_s,
         )
         log.info("consuming", topic=settings.input_topic, delivery=settings.delivery)
         pipeline.run(stopping)
     log.info("stopped")
+
+
+def _open_delivery(
+    settings: Settings,
+    consumer: Consumer,
+    assignment: Assignment,
+    outputs: Outputs,
+    alarm: DeadLetterAlarm,
+    stack: ExitStack,
+) -> tuple[Offsets, Checkpoint]:
+    """The two sides of a checkpoint: what the source's thread does for offsets, and what the publish stage does."""
+    give_up_after_s = settings.kafka_delivery_timeout_ms / 1000
+
+    def too_large(record: Record) -> Outgoing:
+        detail = f"its tagged comment is too large for {settings.results_topic}; raise that topic's max.message.bytes"
+        alarm.count([DeadLetterReason.RESULT_TOO_LARGE])
+        return outputs.dead_letter(record, Refusal(DeadLetterReason.RESULT_TOO_LARGE, detail))
+
+    if settings.delivery == "at-least-once":
+        publisher = Publisher(make_producer(producer_config(settings)))
+        stack.callback(publisher.close, timeout_s=1.0)
+        committer = OffsetCommitter(consumer, assignment, timeout_s=give_up_after_s)
+        return committer, AtLeastOnceCheckpoint(publisher, assignment, too_large=too_large)
+    transactions = Transactions(make_producer(transactional_config(settings)), give_up_after_s)
+    transactions.initialise()
+    stack.callback(transactions.close)
+    group = GroupMetadata(consumer)
+    return group, ExactlyOnceCheckpoint(
+        transactions,
+        assignment,
+        group.latest,
+        too_large=too_large,
+        commit_interval_s=settings.kafka_transaction_commit_interval_ms / 1000,
+        max_records=settings.kafka_transaction_max_records,
+        give_up_after_s=give_up_after_s,
+    )
 
 
 def make_policy(

@@ -63,8 +63,12 @@ class Source(Protocol):
         """Stop fetching and stay a member; blocks a moment."""
         ...
 
+    def serve_offsets(self) -> None:
+        """Do what offsets need of this thread; fetches nothing, takes a moment. Called while `take` is not."""
+        ...
+
     def release(self) -> None:
-        """Fetch again."""
+        """Fetch again after back-pressure."""
         ...
 
 
@@ -85,14 +89,32 @@ class InFlight(Protocol):
 
 
 class Checkpoint(Protocol):
-    """Makes a batch's outcome durable: outputs acknowledged, then offsets committed. Used by the publish stage only."""
+    """Makes the outcome of batches durable, and says so to the leases (`InFlight.finished`). Used by the publish stage
+    only; everything raises when the process must end."""
 
-    def complete(self, messages: Sequence[Outgoing], next_offsets: Mapping[Lease, int]) -> list[Outgoing]:
-        """Blocks until it is done; returns dead letters that replaced results; raises when the process must end."""
+    def complete(self, messages: Sequence[Outgoing], next_offsets: Mapping[Lease, int]) -> None:
+        """Publish a batch; it is durable now or after a later `serve` or `finish`, in order."""
         ...
 
-    def idle(self) -> None:
-        """Called now and then while there is nothing to complete."""
+    def serve(self) -> float:
+        """Called between batches; returns after how many seconds at most it wants to be called again."""
+        ...
+
+    def finish(self) -> None:
+        """No more batches will come: make all of them durable."""
+        ...
+
+
+class Alarm(Protocol):
+    """Watches the share of dead letters."""
+
+    def count(self, reasons: Sequence[DeadLetterReason | None]) -> None:
+        """One per record that came out, None for a tagged comment. Called from the publish stage."""
+        ...
+
+    def poll(self) -> bool:
+        """Whether nothing more should be read until a person says so. Called by the thread that calls `run`, at least
+        about every 0.1 s."""
         ...
 
 
@@ -116,6 +138,7 @@ class Pipeline:
         outputs: Outputs,
         cache_key: Callable[[str], bytes],
         checkpoint: Checkpoint,
+        alarm: Alarm,
         shutdown_timeout_s: float,
     ) -> None:
         self._source = source
@@ -125,6 +148,7 @@ class Pipeline:
         self._outputs = outputs
         self._cache_key = cache_key
         self._checkpoint = checkpoint
+        self._alarm = alarm
         self._shutdown_timeout_s = shutdown_timeout_s
         self._progress = Progress()
         self._failure = Failure(on_report=in_flight.abandon)
@@ -133,7 +157,15 @@ class Pipeline:
         self._stages = [
             Stage("prepare", self._prepare, to_prepare, to_classify, self._failure),
             Stage("classify", self._classify, to_classify, to_publish, self._failure),
-            Stage("publish", self._publish, to_publish, None, self._failure, idle=self._publish_idle),
+            Stage(
+                "publish",
+                self._publish,
+                to_publish,
+                None,
+                self._failure,
+                between=self._between_publishing,
+                finish=checkpoint.finish,
+            ),
         ]
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -145,6 +177,10 @@ class Pipeline:
         for stage in self._stages:
             stage.start()
         while not stopping() and not self._failure:
+            if self._alarm.poll():
+                self._source.put_back_pressure()
+                continue
+            self._source.release()
             batch = self._source.take(POLL_S)
             if batch is not None:
                 self._hand_over(batch, stopping)
@@ -166,7 +202,8 @@ class Pipeline:
             self._in_flight.finished(leases)
             if time.monotonic() - waiting_since > PAUSE_AFTER_S:
                 self._source.put_back_pressure()
-        self._source.release()
+            else:
+                self._source.serve_offsets()
 
     def _drain(self) -> None:
         deadline = time.monotonic() + self._shutdown_timeout_s
@@ -232,16 +269,13 @@ class Pipeline:
         """Publish and checkpoint what this member still holds; the rest belongs to another member now."""
         held = [item for item in batch.items if item.lease.valid]
         processed_at = now_rfc3339()
-        replaced = self._checkpoint.complete(
-            [self._outputs.message(item, processed_at) for item in held], batch.next_offsets
-        )
-        self._in_flight.finished(batch.next_offsets)
-        self._progress.count(held, replaced=len(replaced), dropped=len(batch.items) - len(held))
-        self._progress.report()
+        self._checkpoint.complete([self._outputs.message(item, processed_at) for item in held], batch.next_offsets)
+        self._progress.count(held, dropped=len(batch.items) - len(held))
+        self._alarm.count([item.refusal.reason if item.refusal else None for item in held])
 
-    def _publish_idle(self) -> None:
-        self._checkpoint.idle()
+    def _between_publishing(self) -> float:
         self._progress.report()
+        return self._checkpoint.serve()
 
 
 def _settle(items: list[Item], answer: Answer | Unanswerable, *, from_memory: bool) -> None:

@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from consumer.policy import DEFAULT_REJECT, DEFAULT_REVIEW, never_reviewed
+from consumer.policy import DEFAULT_REJECT, DEFAULT_REVIEW
+from consumer.settings_checks import problems
 from consumer.settings_parsing import json_object
 
 Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -13,27 +14,6 @@ Thresholds = Annotated[dict[str, Threshold], NoDecode, BeforeValidator(json_obje
 Labels = Annotated[dict[str, str], NoDecode, BeforeValidator(json_object)]
 ClientConfig = Annotated[dict[str, str | int | float | bool], NoDecode, BeforeValidator(json_object)]
 TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
-
-GUARDED_CLIENT_SETTINGS = {
-    "acks": "a comment is acknowledged only when all in-sync replicas have its result",
-    "bootstrap.servers": "set KAFKA_BOOTSTRAP_SERVERS instead",
-    "enable.auto.commit": "offsets are committed only after every result is acknowledged",
-    "enable.auto.offset.store": "offsets are committed only after every result is acknowledged",
-    "enable.idempotence": "without it a retry can duplicate or reorder results",
-    "group.id": "set KAFKA_GROUP_ID instead",
-    "auto.offset.reset": "set KAFKA_AUTO_OFFSET_RESET instead",
-    "delivery.timeout.ms": "set KAFKA_DELIVERY_TIMEOUT_MS instead",
-    "isolation.level": "records of aborted transactions are no comments",
-    "max.poll.interval.ms": "set KAFKA_MAX_POLL_INTERVAL_MS instead",
-    "message.timeout.ms": "set KAFKA_DELIVERY_TIMEOUT_MS instead",
-    "metadata.broker.list": "set KAFKA_BOOTSTRAP_SERVERS instead",
-    "session.timeout.ms": "set KAFKA_SESSION_TIMEOUT_MS instead",
-    "group.instance.id": "set KAFKA_GROUP_INSTANCE_ID instead",
-    "group.protocol": "only the classic group protocol is supported",
-    "partition.assignment.strategy": "members of one group must agree on cooperative-sticky",
-    "request.required.acks": "a comment is acknowledged only when all in-sync replicas have its result",
-    "transactional.id": "exactly-once delivery is not offered by this version",
-}
 
 
 class Settings(BaseSettings):
@@ -52,11 +32,20 @@ class Settings(BaseSettings):
     kafka_group_instance_id: str = Field(
         "", description="Static membership: a name that is unique and stable per member. Empty = dynamic."
     )
+    kafka_group_protocol: Literal["classic", "consumer"] = Field(
+        "classic",
+        description="Rebalance protocol: `classic` (cooperative-sticky), or `consumer` (KIP-848, brokers from Kafka "
+        "4.0), where the brokers set the session timeout.",
+    )
     kafka_auto_offset_reset: Literal["earliest", "latest", "error"] = Field(
-        "earliest", description="Where a group without a committed offset begins."
+        "earliest",
+        description="Where a group begins that has no committed offset, or whose committed offset the topic's "
+        "retention has removed; error = stop.",
     )
     kafka_session_timeout_ms: int = Field(
-        45_000, ge=6_000, description="Milliseconds without a heartbeat until the group gives a member up."
+        45_000,
+        ge=6_000,
+        description="Milliseconds without a heartbeat until the group gives a member up; only in the classic protocol.",
     )
     kafka_max_poll_interval_ms: int = Field(
         300_000,
@@ -67,14 +56,39 @@ class Settings(BaseSettings):
     kafka_delivery_timeout_ms: int = Field(
         120_000,
         ge=1_000,
-        description="Milliseconds a result or an offset commit may stay unacknowledged until the process stops with "
-        "an error.",
+        description="Milliseconds a result or an offset commit may stay unacknowledged, whatever is tried, until the "
+        "process stops with an error.",
+    )
+    kafka_transaction_timeout_ms: int = Field(
+        10_000,
+        ge=1_000,
+        description="Exactly-once: milliseconds until the brokers abort the transaction of a member that died; "
+        "`read_committed` subscribers wait that long for it.",
+    )
+    kafka_transaction_commit_interval_ms: int = Field(
+        100,
+        ge=0,
+        description="Exactly-once: least milliseconds between two commits under load; an idle member commits at once.",
+    )
+    kafka_transaction_max_records: int = Field(
+        5_000, ge=1, description="Exactly-once: comments after which a transaction is committed before its interval."
+    )
+    kafka_transaction_publish_timeout_ms: int = Field(
+        5_000,
+        ge=100,
+        description="Exactly-once: milliseconds one attempt to publish and commit may take until it is aborted and "
+        "tried again.",
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How to talk to the brokers."
     )
-    kafka_sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+    kafka_sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
         "", description="SASL mechanism; needs a SASL security protocol."
+    )
+    kafka_sasl_oauth_hook: str = Field(
+        "",
+        pattern=r"^$|^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="OAUTHBEARER: `module:function` of yours that returns `(token, expires_at)`, seconds since 1970.",
     )
     kafka_sasl_username: str = Field("", description="SASL user name.")
     kafka_sasl_password: SecretStr = Field(SecretStr(""), description="SASL password.")
@@ -110,7 +124,11 @@ class Settings(BaseSettings):
         "KiB.",
     )
 
-    delivery: Literal["at-least-once"] = Field("at-least-once", description="Delivery guarantee.")
+    delivery: Literal["at-least-once", "exactly-once"] = Field(
+        "at-least-once",
+        description="Delivery guarantee; with exactly-once, subscribers that read with "
+        "`isolation.level=read_committed` see each comment once.",
+    )
     results_include_text: bool = Field(True, description="Whether a tagged comment repeats the comment's text.")
 
     model: str = Field(
@@ -159,6 +177,18 @@ class Settings(BaseSettings):
         "Unset = what the model was calibrated to, else the default.",
     )
 
+    dead_letter_alarm_share: float = Field(
+        0.5,
+        gt=0.0,
+        le=1.0,
+        description="Share of dead letters among the records of the last minute (100 at least) from which it is said "
+        "loudly that something is wrong upstream.",
+    )
+    dead_letter_pause: bool = Field(
+        False,
+        description="Whether the consumer also pauses then, until a person sends it SIGUSR1.",
+    )
+
     shutdown_timeout_s: float = Field(
         30.0, gt=0, description="Seconds to finish work in flight after SIGTERM or SIGINT."
     )
@@ -175,48 +205,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_unsafe_combinations(self) -> Self:
-        for problem in _problems(self):
+        for problem in problems(self):
             raise ValueError(problem)
         return self
-
-
-def _problems(s: Settings) -> list[str]:
-    """One sentence for each unsafe combination, saying how to mend it."""
-    problems = []
-    topics = [s.input_topic, s.results_topic, s.dead_letter_topic, s.feedback_topic]
-    if len(set(topics)) < len(topics):
-        problems.append(
-            "INPUT_TOPIC, RESULTS_TOPIC, DEAD_LETTER_TOPIC and FEEDBACK_TOPIC must be four different "
-            "topics, or the consumer would read its own output."
-        )
-    if s.kafka_session_timeout_ms >= s.kafka_max_poll_interval_ms:
-        problems.append(
-            "KAFKA_SESSION_TIMEOUT_MS must be below KAFKA_MAX_POLL_INTERVAL_MS; lower the first or raise the second."
-        )
-    for name in sorted(GUARDED_CLIENT_SETTINGS.keys() & s.kafka_extra_config.keys()):
-        problems.append(f"KAFKA_EXTRA_CONFIG must not set {name}: {GUARDED_CLIENT_SETTINGS[name]}. Remove it.")
-    sasl = s.kafka_security_protocol.startswith("SASL")
-    if sasl and not s.kafka_sasl_mechanism:
-        problems.append(
-            f"KAFKA_SECURITY_PROTOCOL={s.kafka_security_protocol} needs KAFKA_SASL_MECHANISM; set it, "
-            "for example to SCRAM-SHA-512."
-        )
-    if s.kafka_sasl_mechanism and not sasl:
-        problems.append(
-            f"KAFKA_SASL_MECHANISM={s.kafka_sasl_mechanism} needs KAFKA_SECURITY_PROTOCOL=SASL_SSL (or "
-            "SASL_PLAINTEXT); without it the password would not be used."
-        )
-    if s.kafka_sasl_mechanism and not (s.kafka_sasl_username and s.kafka_sasl_password.get_secret_value()):
-        problems.append("KAFKA_SASL_MECHANISM needs both KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD.")
-    if bool(s.kafka_ssl_certificate_location) != bool(s.kafka_ssl_key_location):
-        problems.append(
-            "KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION belong together; set both or neither."
-        )
-    url = s.redis_url.get_secret_value()
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        problems.append(
-            "REDIS_URL must begin with redis://, rediss:// or unix://; leave it empty for a cache in memory only."
-        )
-    if {"policy_review", "policy_reject"} <= s.model_fields_set:  # else the model's calibration may take part
-        problems += never_reviewed(s.policy_review, s.policy_reject)
-    return problems

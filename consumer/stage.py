@@ -55,7 +55,8 @@ class Stage:
     """One thread that does `work` on each batch from `inbox`, in order, and passes it on to `outbox`.
 
     `work` raising ends the stage and reports the failure; a failure elsewhere ends it too.
-    `idle` is called about every 0.1 s while there is nothing to do.
+    `between` is called before each wait for a batch, and says after how many seconds at most it wants to be called
+    again; `finish` is called once, when no more batches will come.
     """
 
     def __init__(
@@ -65,14 +66,16 @@ class Stage:
         inbox: Inbox,
         outbox: Inbox | None,
         failure: Failure,
-        idle: Callable[[], None] | None = None,
+        between: Callable[[], float] = lambda: POLL_S,
+        finish: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self._work = work
         self._inbox = inbox
         self._outbox = outbox
         self._failure = failure
-        self._idle = idle
+        self._between = between
+        self._finish = finish
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -88,12 +91,12 @@ class Stage:
         try:
             while not self._failure:
                 try:
-                    batch = self._inbox.take(POLL_S)
+                    batch = self._inbox.take(self._between())
                 except queue.Empty:
-                    if self._idle:
-                        self._idle()
                     continue
-                if batch is not None:
+                if batch is None:
+                    self._finish()
+                else:
                     self._work(batch)
                 self._pass_on(batch)
                 if batch is None:

@@ -15,7 +15,18 @@ class Assignment:
     def __init__(self) -> None:
         self._leases: dict[PartitionKey, Lease] = {}
         self._changed = threading.Condition()
+        self._waiting = False
         self._abandoned = False
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a revoke waits for work in flight: time to finish it without delay."""
+        return self._waiting
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nothing in flight will be finished any more."""
+        return self._abandoned
 
     def lease(self, topic: str, partition: int) -> Lease | None:
         """The lease of a partition, or None when this member does not hold it."""
@@ -36,11 +47,13 @@ class Assignment:
         deadline = time.monotonic() + timeout_s
         with self._changed:
             leases = self._held(partitions)
+            self._waiting = True
             while any(lease.in_flight for lease in leases) and not self._abandoned:
                 remaining_s = deadline - time.monotonic()
                 if remaining_s <= 0:
                     break
                 self._changed.wait(remaining_s)
+            self._waiting = False
             return not any(lease.in_flight for lease in leases)
 
     def end(self, partitions: Iterable[PartitionKey]) -> None:

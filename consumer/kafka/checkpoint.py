@@ -1,4 +1,4 @@
-"""The moment a batch's outputs are acknowledged; only then may its offsets be committed."""
+"""At-least-once: the moment a batch's outputs are acknowledged; only then may its offsets be committed."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -6,13 +6,15 @@ from consumer.batch import Lease, Outgoing, Record
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.publisher import Publisher, PublishError
 
+SERVE_EVERY_S = 0.1
+
 
 class AtLeastOnceCheckpoint:
     """Publishes a batch's messages, waits for every acknowledgement, then gives its offsets free for committing.
 
     The source's thread commits them a moment later, because a consumer belongs to one thread at a time. After a crash
-    in
-    between, the batch is read again and its events come out a second time with the same event ids. Used by one thread.
+    in between, the batch is read again and its events come out a second time with the same event ids. Used by one
+    thread.
     """
 
     def __init__(
@@ -22,26 +24,31 @@ class AtLeastOnceCheckpoint:
         self._assignment = assignment
         self._too_large = too_large
 
-    def complete(self, messages: Sequence[Outgoing], next_offsets: Mapping[Lease, int]) -> list[Outgoing]:
+    def complete(self, messages: Sequence[Outgoing], next_offsets: Mapping[Lease, int]) -> None:
         """Publish `messages` and acknowledge `next_offsets`; blocks until every message is in Kafka.
 
-        Returns the dead letters that took the place of results too large for their topic.
+        A result too large for its topic is replaced by a dead letter.
         Raises `PublishError` when the batch must be read again by a new process.
         """
         refused = self._publisher.publish(messages)
         replaced = [self._too_large(result.record) for result in refused if not result.is_dead_letter]
         stuck = [letter for letter in refused if letter.is_dead_letter] + self._publisher.publish(replaced)
         if stuck:
-            raise PublishError(_does_not_fit(stuck[0]))
+            raise PublishError(does_not_fit(stuck[0]))
         self._assignment.acknowledge(next_offsets)
-        return replaced
+        self._assignment.finished(next_offsets)
 
-    def idle(self) -> None:
-        """Called now and then while there is nothing to complete."""
+    def serve(self) -> float:
+        """Called between batches; returns after how many seconds at most it wants to be called again."""
         self._publisher.poll()
+        return SERVE_EVERY_S
+
+    def finish(self) -> None:
+        """No more batches will come; every one of them is acknowledged already."""
 
 
-def _does_not_fit(letter: Outgoing) -> str:
+def does_not_fit(letter: Outgoing) -> str:
+    """For the reader: a dead letter that its topic does not take, and what to do."""
     record = letter.record
     return (
         f"The dead letter of {record.topic}-{record.partition} offset {record.offset} is too large for topic "

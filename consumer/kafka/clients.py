@@ -2,12 +2,14 @@
 
 import logging
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from consumer.errors import ReaderError
+from consumer.kafka.oauth import oauth_callback
 from consumer.settings import Settings
 
 log = structlog.get_logger()
@@ -36,16 +38,32 @@ BATCH_BYTES = 200_000
 behind later ones of their key. Topics for results and dead letters must allow more than this."""
 
 
+CLASSIC_ONLY = {"heartbeat.interval.ms", "group.protocol.type"}
+
+
 class KafkaUnavailableError(ReaderError):
     """Kafka cannot be used; the message says which brokers or topic, and what to do."""
 
 
 def consumer_config(settings: Settings) -> dict[str, Any]:
-    """Configuration of a member of the consumer group."""
+    """Configuration of a member of the consumer group.
+
+    Under KIP-848 the brokers decide some of what members decide in the classic protocol, and the client refuses to
+    start with such settings: they are left out, with one warning.
+    """
+    classic = settings.kafka_group_protocol == "classic"
+    if not classic:
+        ignored = sorted(CLASSIC_ONLY & settings.kafka_extra_config.keys())
+        ignored += ["KAFKA_SESSION_TIMEOUT_MS"] if "kafka_session_timeout_ms" in settings.model_fields_set else []
+        if ignored:
+            log.warning(
+                "settings_ignored",
+                settings=" ".join(ignored),
+                meaning="with KAFKA_GROUP_PROTOCOL=consumer the brokers decide these",
+            )
     config = common_config(settings) | {
         "group.id": settings.kafka_group_id,
-        "partition.assignment.strategy": "cooperative-sticky",
-        "session.timeout.ms": settings.kafka_session_timeout_ms,
+        "group.protocol": settings.kafka_group_protocol,
         "max.poll.interval.ms": settings.kafka_max_poll_interval_ms,
         "auto.offset.reset": settings.kafka_auto_offset_reset,
         "enable.auto.commit": False,
@@ -54,9 +72,16 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "queued.max.messages.kbytes": PREFETCH_KBYTES,
         "fetch.error.backoff.ms": 100,
     }
+    if classic:
+        config |= {
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": settings.kafka_session_timeout_ms,
+        }
     if settings.kafka_group_instance_id:
         config["group.instance.id"] = settings.kafka_group_instance_id
-    return config | settings.kafka_extra_config
+    return config | {
+        name: value for name, value in settings.kafka_extra_config.items() if classic or name not in CLASSIC_ONLY
+    }
 
 
 def reader_config(settings: Settings, group_id: str, offset_reset: str) -> dict[str, Any]:
@@ -88,6 +113,21 @@ def producer_config(settings: Settings) -> dict[str, Any]:
     )
 
 
+def transactional_config(settings: Settings) -> dict[str, Any]:
+    """Configuration of a producer for transactions.
+
+    With static membership the transactional id is the member's own and stays the same, so a restarted member ends at
+    once what its killed predecessor left open. Without, every process has a new one: the group's generation fences
+    those that were given up (KIP-447).
+    """
+    member = settings.kafka_group_instance_id or uuid4().hex
+    return producer_config(settings) | {
+        "transactional.id": f"{settings.kafka_group_id}.{member}",
+        "transaction.timeout.ms": settings.kafka_transaction_timeout_ms,
+        "delivery.timeout.ms": settings.kafka_transaction_publish_timeout_ms,
+    }
+
+
 def common_config(settings: Settings) -> dict[str, Any]:
     """What every client of these brokers needs: addresses and security."""
     optional = {
@@ -99,7 +139,9 @@ def common_config(settings: Settings) -> dict[str, Any]:
         "ssl.key.location": settings.kafka_ssl_key_location,
         "ssl.key.password": settings.kafka_ssl_key_password.get_secret_value(),
     }
+    hook = settings.kafka_sasl_oauth_hook
     return {
+        **({"oauth_cb": oauth_callback(hook)} if hook else {}),
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "client.id": "comment-moderation",
         "security.protocol": settings.kafka_security_protocol,

@@ -2,8 +2,8 @@
 loopback TCP.
 
 What it cannot do: create topics by the admin API (they appear when first asked for, with 4 partitions), isolate
-transactions,
-find offsets for times. It keeps about 5 MB per partition in memory, so its users must not run ahead of their consumers.
+transactions, find offsets for times. It keeps about 5 MB per partition in memory, so its users must not run ahead of
+their consumers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,3 +26,10 @@ def embedded_broker(topics: Sequence[str]) -> Iterator[str]:
         yield ",".join(f"{broker.host}:{broker.port}" for broker in metadata.brokers.values())
     finally:
         del owner
+
+
+def is_embedded(cluster_id: str | None) -> bool:
+    """Whether the brokers that gave this cluster id (`client.list_topics().cluster_id`) are a mock cluster: what needs
+    isolated transactions or offsets for times must be refused there.
+    """
+    return (cluster_id or "").startswith("mockCluster")

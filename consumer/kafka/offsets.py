@@ -1,32 +1,20 @@
-"""Commits the offsets of acknowledged batches."""
+"""What offsets need of the thread that owns the consumer: committing them, or knowing the group for a transaction."""
 
 import time
+from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from consumer.backoff import Backoff
 from consumer.errors import ReaderError
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.clients import describe
+from consumer.kafka.passing import committing_passes
 
 log = structlog.get_logger()
 
-# The first four pass with the rebalance under way: partitions kept are committed in the new generation, the leases of
-# those taken away end, and with them what there was to commit.
-PASSING = {
-    KafkaError.ILLEGAL_GENERATION,
-    KafkaError.UNKNOWN_MEMBER_ID,
-    KafkaError._ASSIGNMENT_LOST,
-    KafkaError.REBALANCE_IN_PROGRESS,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.REQUEST_TIMED_OUT,
-    KafkaError._WAIT_COORD,
-    KafkaError._TRANSPORT,
-    KafkaError._TIMED_OUT,
-    KafkaError._ALL_BROKERS_DOWN,
-}
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 2.0
 
 
 class CommitError(ReaderError):
@@ -34,36 +22,40 @@ class CommitError(ReaderError):
 
 
 class OffsetCommitter:
-    """Commits for the source's thread: confluent-kafka lets one thread at a time use a consumer, and makes others wait
-    for as long as it polls.
+    """At-least-once: commits the offsets of acknowledged batches.
+
+    For the source's thread: confluent-kafka lets one thread at a time use a consumer, and makes others wait for as long
+    as it polls.
     """
 
     def __init__(self, consumer: Consumer, assignment: Assignment, *, timeout_s: float) -> None:
         self._consumer = consumer
         self._assignment = assignment
-        self._timeout_s = timeout_s
-        self._failing_since: float | None = None
+        self._backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S, timeout_s)
+        self._retry_at_s = 0.0
 
-    def commit(self) -> bool:
-        """Commit what is acknowledged; False when Kafka did not take it just now and it should be tried again.
+    def serve(self) -> bool:
+        """Commit what is acknowledged; False when something is left to commit, because Kafka did not take it just now.
 
         Raises `CommitError` when Kafka refuses for good or for longer than KAFKA_DELIVERY_TIMEOUT_MS.
         """
         acknowledged = self._assignment.acknowledged()
         if not acknowledged:
             return True
+        if time.monotonic() < self._retry_at_s:
+            return False
         error = self._try([TopicPartition(lease.topic, lease.partition, n) for lease, n in acknowledged.items()])
         if error is None:
             self._assignment.committed(acknowledged)
-            self._failing_since = None
+            self._backoff.reset()
             return True
-        now = time.monotonic()
-        self._failing_since = self._failing_since or now
-        if not (error.retriable() or error.code() in PASSING) or now - self._failing_since > self._timeout_s:
+        delay_s = self._backoff.delay_s() if committing_passes(error) else None
+        if delay_s is None:
             raise CommitError(
                 f"Kafka did not take the offsets of published batches: {describe(error)}. They will be read again; "
                 "check the brokers, and that no other process has the same KAFKA_GROUP_INSTANCE_ID."
             )
+        self._retry_at_s = time.monotonic() + delay_s
         log.debug("commit_retried", error=describe(error))
         return False
 
@@ -74,3 +66,28 @@ class OffsetCommitter:
             error: KafkaError = exception.args[0]
             return error
         return next((partition.error for partition in committed or [] if partition.error is not None), None)
+
+
+class GroupMetadata:
+    """Exactly-once: transactions commit the offsets; what they need to know of the group is renewed here.
+
+    The brokers take offsets only with the member's present generation, which fences members that were given up
+    (KIP-447). It changes with every rebalance, and only the consumer's own thread may ask for it (23 µs).
+    A consumer that the group has given up says that it is no member at all, and such offsets the brokers would take,
+    as from a client older than KIP-447: then the last generation is kept, and refused.
+    """
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._latest = consumer.consumer_group_metadata()
+
+    def serve(self) -> bool:
+        """Renew it while this is a member; nothing is left to do."""
+        metadata = self._consumer.consumer_group_metadata()
+        if self._consumer.memberid():
+            self._latest = metadata
+        return True
+
+    def latest(self) -> Any:
+        """What `send_offsets_to_transaction` takes; from any thread."""
+        return self._latest

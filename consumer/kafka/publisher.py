@@ -1,6 +1,7 @@
 """Publishes messages and waits until Kafka has acknowledged every one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -8,11 +9,16 @@ from consumer.batch import Outgoing
 from consumer.errors import ReaderError
 from consumer.kafka.clients import describe
 
-OnDelivery = Callable[[KafkaError | None, Message], None]
-
 
 class PublishError(ReaderError):
     """Kafka did not take a message; nothing of its batch may be committed."""
+
+
+class Failed(NamedTuple):
+    """A message that Kafka did not take."""
+
+    outgoing: Outgoing
+    error: KafkaError
 
 
 class Publisher:
@@ -46,41 +52,46 @@ class Publisher:
         self._producer.flush(timeout_s)
 
     def _send(self, messages: Sequence[Outgoing]) -> list[Outgoing]:
-        too_large: list[Outgoing] = []
-        failed: list[tuple[Outgoing, KafkaError]] = []
-        for outgoing in messages:
-
-            def on_delivery(error: KafkaError | None, _message: Message, outgoing: Outgoing = outgoing) -> None:
-                if error is not None:
-                    failed.append((outgoing, error))
-
-            if error := self._produce(outgoing, on_delivery):
-                failed.append((outgoing, error))
+        failed: list[Failed] = []
+        send(self._producer, messages, failed)
         self._producer.flush()
-        for outgoing, error in failed:
-            if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
-                record = outgoing.record
-                raise PublishError(
-                    f"Kafka did not take the outcome of {record.topic}-{record.partition} offset "
-                    f"{record.offset} for topic {outgoing.topic}: {describe(error)}"
-                )
-            too_large.append(outgoing)
-        return too_large
+        for failure in failed:
+            if failure.error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                raise PublishError(not_taken(failure))
+        return [failure.outgoing for failure in failed]
 
-    def _produce(self, outgoing: Outgoing, on_delivery: OnDelivery) -> KafkaError | None:
+
+def send(producer: Producer, messages: Sequence[Outgoing], failed: list[Failed]) -> None:
+    """Hand `messages` to `producer`, waiting where its queue is full; those that Kafka does not take come into
+    `failed`, now or while the producer is polled or flushed."""
+    for outgoing in messages:
+
+        def on_delivery(error: KafkaError | None, _message: Message, outgoing: Outgoing = outgoing) -> None:
+            if error is not None:
+                failed.append(Failed(outgoing, error))
+
         while True:
             try:
-                self._producer.produce(
+                producer.produce(
                     outgoing.topic,
                     value=outgoing.value,
                     key=outgoing.key,
                     headers=list(outgoing.headers) or None,
                     on_delivery=on_delivery,
                 )
+                break
             except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                kafka_error: KafkaError = error.args[0]
-                return kafka_error
-            else:
-                return None
+                producer.poll(0.1)
+            except KafkaException as exception:
+                failed.append(Failed(outgoing, exception.args[0]))
+                break
+
+
+def not_taken(failure: Failed) -> str:
+    """For the reader: which record's outcome Kafka did not take, and why."""
+    record = failure.outgoing.record
+    return (
+        f"Kafka did not take the outcome of {record.topic}-{record.partition} offset {record.offset} for topic "
+        f"{failure.outgoing.topic}: {describe(failure.error)}. Check that the topic exists and that this user may "
+        "write to it; the record is not committed and will be read again."
+    )

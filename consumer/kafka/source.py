@@ -2,41 +2,34 @@
 
 import time
 from collections.abc import Iterable
-from operator import methodcaller
+from typing import Protocol
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
-from consumer.batch import Batch, Item, Lease, Record, Refusal
-from consumer.errors import ReaderError
+from consumer.batch import Batch, Item, Lease
 from consumer.kafka.assignment import Assignment
-from consumer.kafka.clients import describe
-from consumer.kafka.offsets import OffsetCommitter
+from consumer.kafka.records import raise_unless_passing, record_of
 from consumer.telemetry.logs import bind_process
-from schemas import DeadLetterReason
 
 log = structlog.get_logger()
 
-TIMESTAMP_NOT_AVAILABLE = 0
-COMMIT_RETRY_S = 0.1
-
-_headers_of = methodcaller("headers")
-"""For a header whose name is not UTF-8, confluent-kafka 2.16 returns a result and sets an error too. CPython's
-optimised
-method call does not look for that, and the error comes out at some later line; a call through C code always looks.
-"""
+SERVE_EVERY_S = 0.1
 
 
-class SourceError(ReaderError):
-    """The input topic cannot be read any more; the message says why."""
+class Offsets(Protocol):
+    """What becomes of the offsets, as far as it needs the thread that owns the consumer."""
+
+    def serve(self) -> bool:
+        """Do what there is to do; True when nothing is left. Raises when the process must end."""
+        ...
 
 
 class Source:
     """One member of the consumer group. All methods belong to one thread, which also runs the rebalance callbacks.
 
     On revoke the work in flight is finished inside `revoke_timeout_s` (and committed by the checkpoint), on lost it is
-    dropped;
-    partitions that stay keep flowing, because assignment is cooperative.
+    dropped; partitions that stay keep flowing, because assignment is cooperative.
     """
 
     def __init__(
@@ -44,7 +37,7 @@ class Source:
         consumer: Consumer,
         topic: str,
         assignment: Assignment,
-        offsets: OffsetCommitter,
+        offsets: Offsets,
         *,
         max_records: int,
         revoke_timeout_s: float,
@@ -62,7 +55,7 @@ class Source:
 
         Returns None when nothing came. Raises `SourceError` when the topic cannot be read.
         """
-        self._offsets.commit()
+        self._offsets.serve()
         first = self._consumer.poll(timeout_s)
         if first is None:
             return None
@@ -70,16 +63,20 @@ class Source:
             [first, *self._consumer.consume(self._max_records - 1, timeout=0)] if self._max_records > 1 else [first]
         )
 
+    def serve_offsets(self) -> None:
+        """Do what offsets need of this thread, while it waits elsewhere than in `take`."""
+        self._offsets.serve()
+
     def put_back_pressure(self) -> None:
         """Keep the membership alive while the pipeline is full: pause the partitions (once) and poll."""
-        self._offsets.commit()
+        self._offsets.serve()
         if not self._paused:
             self._paused = True
             self._consumer.pause(_topic_partitions(self._assignment.partitions()))
             log.debug("source_paused")
         message = self._consumer.poll(0.05)
         if message is not None and (error := message.error()) is not None:
-            _raise_unless_passing(error)
+            raise_unless_passing(error)
         elif message is not None:
             # Paused partitions deliver nothing; should one slip through, read it again after resuming.
             self._consumer.seek(TopicPartition(message.topic() or "", message.partition() or 0, message.offset() or 0))
@@ -100,9 +97,9 @@ class Source:
         for message in messages:
             error = message.error()
             if error is not None:
-                _raise_unless_passing(error)
+                raise_unless_passing(error)
                 continue
-            record, refusal = _record(message)
+            record, refusal = record_of(message)
             lease = self._assignment.lease(record.topic, record.partition)
             if lease is None:
                 continue  # revoked between fetch and here: its next owner reads it
@@ -113,6 +110,7 @@ class Source:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
         self._assignment.grant(_keys(partitions))
+        self._offsets.serve()  # before anything of them can be committed, the generation they belong to is known
         if self._paused and partitions:
             consumer.pause(partitions)
         self._bind_partitions()
@@ -120,11 +118,7 @@ class Source:
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         began = time.monotonic()
-        drained = self._assignment.wait_until_finished(_keys(partitions), self._revoke_timeout_s)
-        committed = self._offsets.commit()
-        while not committed and time.monotonic() - began < self._revoke_timeout_s:
-            time.sleep(COMMIT_RETRY_S)
-            committed = self._offsets.commit()
+        drained, committed = self._finish(_keys(partitions), began + self._revoke_timeout_s)
         self._assignment.end(_keys(partitions))
         self._bind_partitions()
         fields = {"removed": _names(partitions), "waited_s": round(time.monotonic() - began, 3)}
@@ -137,6 +131,22 @@ class Source:
                 "partitions_revoked_with_work_dropped", **fields, meaning="uncommitted; the next owner reads it again"
             )
 
+    def _finish(self, partitions: list[tuple[str, int]], deadline: float) -> tuple[bool, bool]:
+        """Wait until the work in flight of these partitions is done, and its offsets are committed.
+
+        Offsets are served all the while: a transaction cannot be committed without the generation of this very
+        rebalance.
+        """
+        while True:
+            served = self._offsets.serve()
+            slice_s = max(0.0, min(SERVE_EVERY_S, deadline - time.monotonic()))
+            drained = self._assignment.wait_until_finished(partitions, slice_s)
+            committed = served if not drained else self._offsets.serve()
+            if (drained and committed) or self._assignment.abandoned or time.monotonic() >= deadline:
+                return drained, committed
+            if drained:
+                time.sleep(slice_s)
+
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._assignment.end(_keys(partitions))
         self._bind_partitions()
@@ -148,50 +158,6 @@ class Source:
 
     def _bind_partitions(self) -> None:
         bind_process(partitions=" ".join(str(partition) for _, partition in self._assignment.partitions()))
-
-
-def _record(message: Message) -> tuple[Record, Refusal | None]:
-    """The record, and why it is refused already: the client cannot give headers when one's name is not UTF-8."""
-    refusal = None
-    try:
-        headers = _headers_of(message) or ()
-    except (SystemError, UnicodeDecodeError):
-        headers = ()
-        refusal = Refusal(
-            DeadLetterReason.NOT_UTF_8, "the name of a header is not UTF-8; its headers could not be kept"
-        )
-    kind, timestamp_ms = message.timestamp()
-    record = Record(
-        topic=message.topic() or "",
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-        timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
-        key=_bytes(message.key()),
-        value=_bytes(message.value()),
-        headers=headers,
-    )
-    return record, refusal
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
-
-
-def _raise_unless_passing(error: KafkaError) -> None:
-    """Let what librdkafka recovers from by itself pass; raise `SourceError` for the rest."""
-    passing = {
-        KafkaError._PARTITION_EOF,
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._MAX_POLL_EXCEEDED,
-        KafkaError._TIMED_OUT,
-    }
-    if error.fatal() or not (error.retriable() or error.code() in passing):
-        raise SourceError(
-            f"Kafka does not let this member read on: {describe(error)}. Check that the topic exists, that this user "
-            "may read it, and that no other process has the same KAFKA_GROUP_INSTANCE_ID; then start again."
-        )
-    log.warning("source_error", error=describe(error))
 
 
 def _keys(partitions: Iterable[TopicPartition]) -> list[tuple[str, int]]:

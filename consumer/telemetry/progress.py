@@ -20,13 +20,12 @@ class Progress:
         self._counts: Counter[str] = Counter()
         self._since = time.monotonic()
 
-    def count(self, items: Iterable[Item], *, replaced: int, dropped: int) -> None:
-        """Count one batch: its published items, results replaced by dead letters, and records left to another
-        member."""
+    def count(self, items: Iterable[Item], *, dropped: int) -> None:
+        """Count one batch: its published items, and the records left to another member."""
         batch: Counter[str] = Counter(
             "dead_letters" if item.refusal else f"answered_by_{item.answered_by}" for item in items
         )
-        batch.update(batches=1, results_too_large=replaced, left_to_other_members=dropped)
+        batch.update(batches=1, left_to_other_members=dropped)
         self._counts += batch
         log.debug("batch", **batch)
 

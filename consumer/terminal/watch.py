@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from consumer.kafka.clients import KafkaUnavailableError, describe, make_consumer, reader_config
+from consumer.kafka.passing import reading_passes
 from consumer.settings import Settings
 from consumer.terminal.display import event_line
 from schemas import TaggedComment
@@ -51,9 +52,7 @@ def _show(value: bytes, console: Console, *, as_json: bool) -> None:
 
 
 def _raise_unless_passing(error: KafkaError, settings: Settings) -> None:
-    if error.fatal() or not (
-        error.retriable() or error.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
-    ):
+    if not reading_passes(error):
         raise KafkaUnavailableError(
             f"{settings.results_topic} cannot be read: {describe(error)}. Create the topics with "
             "`moderate topics create`."

@@ -71,6 +71,15 @@ def make_settings(request: pytest.FixtureRequest, tmp_path: Path) -> MakeSetting
     return lambda **fields: make(bootstrap, tmp_path, **fields)
 
 
+@pytest.fixture(params=["embedded", "apache", "apache-exactly-once"])
+def make_stream_settings(request: pytest.FixtureRequest, tmp_path: Path) -> MakeSettings:
+    """As `make_settings`, and the real broker with exactly-once delivery too."""
+    kind, _, delivery = str(request.param).partition("-")
+    bootstrap: str = request.getfixturevalue(f"{kind}_bootstrap")
+    make = embedded_settings if kind == "embedded" else apache_settings
+    return lambda **fields: make(bootstrap, tmp_path, **({"delivery": delivery or "at-least-once"} | fields))
+
+
 @pytest.fixture
 def make_apache_settings(apache_bootstrap: str, tmp_path: Path) -> MakeSettings:
     """Settings for the real broker only."""

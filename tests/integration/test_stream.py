@@ -20,8 +20,8 @@ from tests.integration.conftest import MakeSettings
 from tests.stream import Member, comment, committed, headers, member, produce, subscriber
 
 
-def test_every_comment_comes_out_once_and_in_order_per_key(make_settings: MakeSettings) -> None:
-    settings = make_settings()
+def test_every_comment_comes_out_once_and_in_order_per_key(make_stream_settings: MakeSettings) -> None:
+    settings = make_stream_settings()
     produce(settings, (comment(f"c-{n}", f"text {n}") for n in range(2_000)), key=lambda n: f"key-{n % 7}".encode())
     with member(settings, WordEngine()), subscriber(settings) as results:
         results.read(2_000)
@@ -36,9 +36,9 @@ def test_every_comment_comes_out_once_and_in_order_per_key(make_settings: MakeSe
 
 
 def test_a_tagged_comment_carries_the_comment_its_tags_the_decision_and_where_it_all_came_from(
-    make_settings: MakeSettings,
+    make_stream_settings: MakeSettings,
 ) -> None:
-    settings = make_settings()
+    settings = make_stream_settings()
     value = b'{"id": "c-1", "text": " So awful! ", "future_field": {"big": 12345678901234567890123, "x": 1.10}}'
     produce(settings, [value])
     with member(settings, WordEngine()), subscriber(settings) as results:
@@ -57,8 +57,8 @@ def test_a_tagged_comment_carries_the_comment_its_tags_the_decision_and_where_it
     assert (event.model.name, event.policy.version[:2]) == ("words", "p-")
 
 
-def test_the_text_can_be_left_out_of_results(make_settings: MakeSettings) -> None:
-    settings = make_settings(results_include_text=False)
+def test_the_text_can_be_left_out_of_results(make_stream_settings: MakeSettings) -> None:
+    settings = make_stream_settings(results_include_text=False)
     produce(settings, [comment("c-1", "nobody else may read this", author_id="u-1")])
     with member(settings, WordEngine()), subscriber(settings) as results:
         (message,) = results.read(1)
@@ -66,8 +66,8 @@ def test_the_text_can_be_left_out_of_results(make_settings: MakeSettings) -> Non
     assert b"nobody else" not in (message.value() or b"")
 
 
-def test_broken_records_become_dead_letters_byte_for_byte_and_the_rest_is_tagged(make_settings: MakeSettings) -> None:
-    settings = make_settings()
+def test_broken_records_become_dead_letters_byte_for_byte_and_the_rest_is_tagged(make_stream_settings: MakeSettings) -> None:
+    settings = make_stream_settings()
     broken = [b"\xff\x00\xfe", b"", b"{", None, b'{"id":1}', comment("p", "poison"), b"[" * 9_999]
     good = [comment(f"c-{n}", f"fine {n}") for n in range(20)]
     values = [value for pair in zip(good, broken, strict=False) for value in pair] + good[len(broken) :]
@@ -90,8 +90,8 @@ def test_broken_records_become_dead_letters_byte_for_byte_and_the_rest_is_tagged
     assert committed(settings) == len(values)
 
 
-def test_a_restarted_member_goes_on_where_the_first_had_committed(make_settings: MakeSettings) -> None:
-    settings = make_settings(max_batch_records=10)
+def test_a_restarted_member_goes_on_where_the_first_had_committed(make_stream_settings: MakeSettings) -> None:
+    settings = make_stream_settings(max_batch_records=10)
     produce(settings, (comment(f"c-{n}", f"text {n}") for n in range(300)))
     with subscriber(settings) as results:
         with member(settings, WordEngine(seconds_per_text=0.002)):
@@ -103,10 +103,10 @@ def test_a_restarted_member_goes_on_where_the_first_had_committed(make_settings:
 
 
 def test_a_member_whose_model_breaks_ends_with_the_reason_and_the_next_one_reads_its_work_again(
-    make_settings: MakeSettings,
+    make_stream_settings: MakeSettings,
 ) -> None:
-    settings = make_settings(max_batch_records=10)
-    produce(settings, (comment(f"c-{n}", f"text {n}") for n in range(100)))
+    settings = make_stream_settings(max_batch_records=10)
+    produce(settings, (comment(f"c-{n}", f"text {n}") for n in range(600)))
     engine = WordEngine(seconds_per_text=0.002)
     with subscriber(settings) as results:
         first = Member(settings, engine)
@@ -114,8 +114,8 @@ def test_a_member_whose_model_breaks_ends_with_the_reason_and_the_next_one_reads
         engine.broken = True
         assert "the model is gone" in str(first.wait_until_dead())
         with member(settings, WordEngine()):
-            results.read(100)
-            while set(results.numbers()) != set(range(100)):
+            results.read(600)
+            while set(results.numbers()) != set(range(600)):
                 results.read(len(results.messages) + 1)
         events = {event.comment.id: event.event_id for event in results.events()}
         assert all(events[event.comment.id] == event.event_id for event in results.events()), (
@@ -123,8 +123,8 @@ def test_a_member_whose_model_breaks_ends_with_the_reason_and_the_next_one_reads
         )
 
 
-def test_two_members_share_the_work_and_lose_nothing_when_one_leaves(make_settings: MakeSettings) -> None:
-    settings = make_settings(max_batch_records=20)
+def test_two_members_share_the_work_and_lose_nothing_when_one_leaves(make_stream_settings: MakeSettings) -> None:
+    settings = make_stream_settings(max_batch_records=20)
     engines = [WordEngine(seconds_per_text=0.001), WordEngine(seconds_per_text=0.001)]
     total = 3_000
     with subscriber(settings) as results, member(settings, engines[0]):
@@ -140,8 +140,8 @@ def test_two_members_share_the_work_and_lose_nothing_when_one_leaves(make_settin
     assert committed(settings) == total
 
 
-def test_repeats_are_classified_once(make_settings: MakeSettings) -> None:
-    settings = make_settings(max_batch_records=50)
+def test_repeats_are_classified_once(make_stream_settings: MakeSettings) -> None:
+    settings = make_stream_settings(max_batch_records=50)
     texts = [f"spam {n % 10}" for n in range(1_000)]
     random.Random(1).shuffle(texts)
     produce(settings, (comment(f"c-{n}", text) for n, text in enumerate(texts)))
@@ -194,10 +194,11 @@ def _largest_accepted(settings: Settings, sized: Callable[[int], bytes]) -> int:
     raise AssertionError("no size was accepted")
 
 
+@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
 def test_a_result_too_large_for_its_topic_becomes_a_dead_letter_and_its_neighbours_do_not(
-    make_apache_settings: MakeSettings,
+    make_apache_settings: MakeSettings, delivery: str
 ) -> None:
-    settings = make_apache_settings(topic_partitions=1)
+    settings = make_apache_settings(topic_partitions=1, delivery=delivery)
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
     entry = ConfigEntry("max.message.bytes", "4000", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, settings.results_topic, incremental_configs=[entry])
@@ -216,10 +217,10 @@ def test_a_result_too_large_for_its_topic_becomes_a_dead_letter_and_its_neighbou
     assert sorted(event.comment.id for event in results.events()) == sorted(f"c-{n}" for n in range(10) if n != 5)
 
 
-def test_a_header_whose_name_is_not_utf8_does_not_stop_the_stream(make_settings: MakeSettings, tmp_path: Path) -> None:
+def test_a_header_whose_name_is_not_utf8_does_not_stop_the_stream(make_stream_settings: MakeSettings, tmp_path: Path) -> None:
     if shutil.which("kcat") is None:
         pytest.skip("kcat is not on the PATH, and no Python client sends such a header")
-    settings = make_settings()
+    settings = make_stream_settings()
     value = tmp_path / "value"
     value.write_bytes(comment("c-1", "fine"))
     command: list[str | bytes] = [

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import pytest
 
 from consumer.batch import Batch, Item, Lease, Outgoing
+from consumer.dead_letter_alarm import DeadLetterAlarm
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.publisher import PublishError
 from consumer.outputs import Outputs
@@ -37,6 +38,9 @@ class ListSource:
         self.back_pressure += 1
         time.sleep(0.005)
 
+    def serve_offsets(self) -> None:
+        pass
+
     def release(self) -> None:
         self.released += 1
 
@@ -44,20 +48,25 @@ class ListSource:
 class ListCheckpoint:
     """Remembers what was published and committed, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
         self.published: list[Outgoing] = []
         self.committed: list[dict[int, int]] = []
         self.error: Exception | None = None
+        self.is_finished = False
 
-    def complete(self, messages: Sequence[Outgoing], next_offsets: Mapping[Lease, int]) -> list[Outgoing]:
+    def complete(self, messages: Sequence[Outgoing], next_offsets: Mapping[Lease, int]) -> None:
         if self.error:
             raise self.error
         self.published.extend(messages)
         self.committed.append({lease.partition: offset for lease, offset in next_offsets.items() if lease.valid})
-        return []
+        self._assignment.finished(next_offsets)
 
-    def idle(self) -> None:
-        pass
+    def serve(self) -> float:
+        return 0.1
+
+    def finish(self) -> None:
+        self.is_finished = True
 
     def events(self) -> list[TaggedComment]:
         return [TaggedComment.model_validate_json(m.value or b"") for m in self.published if not m.is_dead_letter]
@@ -74,7 +83,8 @@ class Bench:
         self.lease: Lease = lease
         self.engine = WordEngine()
         self.cache = cache or NoCache()
-        self.checkpoint = ListCheckpoint()
+        self.checkpoint = ListCheckpoint(self.assignment)
+        self.alarm = DeadLetterAlarm(0.5, pause=False)
         self.shutdown_timeout_s = shutdown_timeout_s
         self._offset = 0
 
@@ -106,6 +116,7 @@ class Bench:
             outputs=outputs,
             cache_key=DictCache().key,
             checkpoint=self.checkpoint,
+            alarm=self.alarm,
             shutdown_timeout_s=self.shutdown_timeout_s,
         )
         pipeline.run(until or (lambda: source.exhausted))
