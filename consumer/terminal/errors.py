@@ -30,8 +30,9 @@ def complain(sentence: str) -> None:
 
 
 @contextmanager
-def readable_errors() -> Iterator[None]:
-    """Errors that are for the reader become one sentence and an exit status; anything else keeps its traceback."""
+def readable_errors(failed: int = EXIT_FAILED) -> Iterator[None]:
+    """Errors that are for the reader become one sentence and an exit status, `failed` unless a setting is at fault;
+    anything else keeps its traceback."""
     try:
         yield
     except SettingsError as error:
@@ -40,7 +41,7 @@ def readable_errors() -> Iterator[None]:
         raise typer.Exit(EXIT_USAGE) from None
     except ReaderError as error:
         complain(str(error))
-        raise typer.Exit(EXIT_FAILED) from None
+        raise typer.Exit(failed) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(EXIT_FAILED) from None

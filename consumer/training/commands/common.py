@@ -3,26 +3,20 @@
 import shlex
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from consumer.errors import ReaderError
+from consumer.terminal import errors as terminal
 from consumer.training.errors import TrainingError
 
 
-@contextmanager
-def readable_errors() -> Iterator[None]:
-    """Turn an error that is for the reader into one sentence and exit status 2."""
-    try:
-        yield
-    except ReaderError as error:
-        err_console().print(f"[bold red]error:[/] {escape(str(error))}")
-        raise typer.Exit(2) from error
+def readable_errors() -> AbstractContextManager[None]:
+    """Errors as one sentence and exit status 2: 1 is `evaluate --gate` saying that a model is worse."""
+    return terminal.readable_errors(failed=terminal.EXIT_USAGE)
 
 
 def need_extra() -> None:
