@@ -81,8 +81,8 @@ def load_engine(
         if not is_out_of_memory(error):
             raise
         raise ModelError(
-            f"the model {model} does not fit into the memory of {chosen_device}; see what else uses it (nvidia-smi lists the "
-            "processes on a GPU), or set MODEL_DEVICE to another device"
+            f"the model {model} does not fit into the memory of {chosen_device}; see what else uses it "
+            "(nvidia-smi lists the processes on a GPU), or set MODEL_DEVICE to another device"
         ) from error
     weights = sorted(directory.glob("*.safetensors")) + (sorted(base.glob("*.safetensors")) if base else [])
     limit = _max_text_tokens(config, tokenizer)

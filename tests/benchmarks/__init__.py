@@ -1,0 +1,1 @@
+"""Benchmarks: each is a script that prints ratios against a baseline of the same run."""
