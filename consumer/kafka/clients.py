@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from consumer.errors import ReaderError
 from consumer.kafka.oauth import oauth_callback
+from consumer.kafka.offset_reset import tell_of_reset
 from consumer.settings import Settings
 
 log = structlog.get_logger()
@@ -25,6 +26,7 @@ def _is_news(line: logging.LogRecord) -> bool:
 
 librdkafka_log = logging.getLogger("librdkafka")
 librdkafka_log.addFilter(_is_news)
+librdkafka_log.addFilter(tell_of_reset)
 
 PREFETCH_KBYTES = 16_384
 """Bound on what librdkafka reads ahead (`queued.max.messages.kbytes`), and so on the bytes of one batch: memory stays

@@ -54,9 +54,9 @@ def _bytes(value: str | bytes | None) -> bytes | None:
     return value.encode() if isinstance(value, str) else value
 
 
-def raise_unless_passing(error: KafkaError, message: Message | None = None) -> None:
+def raise_unless_passing(error: KafkaError, message: Message) -> None:
     """Let what librdkafka recovers from by itself pass; raise `SourceError` for the rest."""
-    if message is not None and (sentence := stopped_by_reset(error, message)):
+    if sentence := stopped_by_reset(error, message):
         raise SourceError(sentence)
     if not reading_passes(error):
         raise SourceError(

@@ -76,7 +76,7 @@ class Source:
             log.debug("source_paused")
         message = self._consumer.poll(0.05)
         if message is not None and (error := message.error()) is not None:
-            raise_unless_passing(error)
+            raise_unless_passing(error, message)
         elif message is not None:
             # Paused partitions deliver nothing; should one slip through, read it again after resuming.
             self._consumer.seek(TopicPartition(message.topic() or "", message.partition() or 0, message.offset() or 0))
@@ -97,7 +97,7 @@ class Source:
         for message in messages:
             error = message.error()
             if error is not None:
-                raise_unless_passing(error)
+                raise_unless_passing(error, message)
                 continue
             record, refusal = record_of(message)
             lease = self._assignment.lease(record.topic, record.partition)

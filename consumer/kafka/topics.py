@@ -1,16 +1,18 @@
 """Creates the topics, and checks at start that they are there."""
 
-from collections.abc import Container
+from collections.abc import Mapping
 from concurrent.futures import Future
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.cimpl import NewTopic
 
 from consumer.kafka.clients import KafkaUnavailableError, describe, make_admin
 from consumer.settings import Settings
 
 REACH_TIMEOUT_S = 15.0
+CREATE_TIMEOUT_S = 30.0
 OUTPUT_FACTOR = 2
 OUTPUT_HEADROOM_BYTES = 65_536
 """Results repeat the comment and add tags; dead letters add headers. Twice the input and 64 KiB also covers a record
@@ -34,11 +36,21 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
     }
 
 
-def create_topics(settings: Settings, timeout_s: float = 30.0) -> dict[str, bool]:
+def create_topics(settings: Settings) -> dict[str, bool]:
     """Create the four topics; returns for each whether it was created now (False: it was there).
 
     Raises `KafkaUnavailableError` when the broker cannot be reached or refuses.
     """
+    return _create(topic_configs(settings), settings)
+
+
+def create_output_topics(settings: Settings) -> dict[str, bool]:
+    """`create_topics` for the results and the dead-letter topic only."""
+    configs = topic_configs(settings)
+    return _create({name: configs[name] for name in (settings.results_topic, settings.dead_letter_topic)}, settings)
+
+
+def _create(configs: Mapping[str, dict[str, str]], settings: Settings) -> dict[str, bool]:
     admin = make_admin(settings)
     new = [
         NewTopic(
@@ -47,10 +59,12 @@ def create_topics(settings: Settings, timeout_s: float = 30.0) -> dict[str, bool
             replication_factor=settings.topic_replication_factor,
             config=config,
         )
-        for name, config in topic_configs(settings).items()
+        for name, config in configs.items()
     ]
-    _reach(admin, settings)
-    futures: dict[str, Future[None]] = admin.create_topics(new, operation_timeout=timeout_s, request_timeout=timeout_s)
+    reach(admin, settings)
+    futures: dict[str, Future[None]] = admin.create_topics(
+        new, operation_timeout=CREATE_TIMEOUT_S, request_timeout=CREATE_TIMEOUT_S
+    )
     return {name: _created(name, future, settings) for name, future in futures.items()}
 
 
@@ -69,7 +83,7 @@ def _created(name: str, future: "Future[None]", settings: Settings) -> bool:
 
 def require_topics(settings: Settings) -> None:
     """Raise `KafkaUnavailableError` unless the broker answers and has the topics that the consumer reads and writes."""
-    known = _reach(make_admin(settings), settings)
+    known = reach(make_admin(settings), settings).topics
     needed = (settings.input_topic, settings.results_topic, settings.dead_letter_topic)
     if missing := [name for name in needed if name not in known]:
         raise KafkaUnavailableError(
@@ -79,10 +93,10 @@ def require_topics(settings: Settings) -> None:
         )
 
 
-def _reach(admin: AdminClient, settings: Settings) -> Container[str]:
-    """The names of the topics that the broker has."""
+def reach(admin: AdminClient, settings: Settings) -> ClusterMetadata:
+    """What the brokers are and have. Raises `KafkaUnavailableError` when none answers."""
     try:
-        return admin.list_topics(timeout=REACH_TIMEOUT_S).topics
+        return admin.list_topics(timeout=REACH_TIMEOUT_S)
     except KafkaException as exception:
         raise KafkaUnavailableError(
             f"No Kafka broker answered at {settings.kafka_bootstrap_servers} within {REACH_TIMEOUT_S:.0f} s: "
