@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from consumer.errors import ReaderError
 
@@ -39,31 +39,72 @@ def json_object(value: object) -> object:
     return parsed
 
 
+def secret_names() -> list[str]:
+    """The settings that hold a secret; each may also be the content of a file, which `NAME_FILE` names."""
+    from consumer.settings import Settings
+
+    return [name.upper() for name, field in Settings.model_fields.items() if field.annotation is SecretStr]
+
+
+def known_names() -> list[str]:
+    """Every name that the environment and `.env` may set."""
+    from consumer.settings import Settings
+
+    return [name.upper() for name in Settings.model_fields] + [f"{name}_FILE" for name in secret_names()]
+
+
 def load_settings(**overrides: object) -> "Settings":
     """Read the settings of this process.
 
-    `overrides` win over the environment, the environment over `.env`.
-    Raises `SettingsError` when a value, a combination or a name in `.env` is wrong.
+    `overrides` win over the environment, the environment over `.env`; a secret may come from a file that either names.
+    Raises `SettingsError` when a value, a combination, a secret's file or a name in `.env` is wrong.
     """
     from consumer.settings import Settings
 
-    known = [name.upper() for name in Settings.model_fields]
-    env_file = Path(".env")
-    if env_file.is_file():
-        _refuse_unknown_names(_read_env_file(env_file), known)
+    given = _read_env_file(Path(".env")) | {name.upper(): value for name, value in os.environ.items()}
+    values = {name: given[name.upper()] for name in Settings.model_fields if name.upper() in given}
+    wanted = [name for name in secret_names() if name.lower() not in overrides]
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        # Without its own look at .env, where pydantic-settings refuses every name that is not a field.
+        return Settings(_env_file=None, **(values | _secrets_in_files(given, wanted) | overrides))  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(
             "\n".join(_sentence(detail) for detail in error.errors(include_input=False, include_url=False))
         ) from None
 
 
-def _read_env_file(path: Path) -> dict[str, str | None]:
+def _read_env_file(path: Path) -> dict[str, str]:
+    """What `.env` sets, names in capitals; nothing when there is none."""
     try:
-        return dotenv_values(path)
+        values = dotenv_values(path) if path.is_file() else {}
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f".env cannot be read ({type(error).__name__}); save it as UTF-8 text.") from None
+    _refuse_unknown_names(values, known_names())
+    return {name.upper(): value for name, value in values.items() if value is not None}
+
+
+def _secrets_in_files(given: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """Those secrets of `names` that lie in files. No message quotes a path, which may be the secret by mistake."""
+    secrets = {}
+    for name in names:
+        path = given.get(f"{name}_FILE")
+        if not path:
+            continue
+        if given.get(name):
+            raise SettingsError(f"{name} and {name}_FILE are both set; remove one of them.")
+        try:
+            secret = Path(path).read_text("utf-8").removesuffix("\n")
+        except UnicodeDecodeError:
+            raise SettingsError(f"{name}_FILE names a file that is not UTF-8 text; write the secret as text.") from None
+        except OSError as error:
+            raise SettingsError(
+                f"{name}_FILE names a file that cannot be read ({type(error).__name__}); give the path of a file that "
+                "this process may read."
+            ) from None
+        if not secret:
+            raise SettingsError(f"{name}_FILE names a file that is empty; write the secret into it.")
+        secrets[name.lower()] = secret
+    return secrets
 
 
 def misspelled(environment: Mapping[str, str], known: Iterable[str]) -> list[str]:
@@ -79,9 +120,7 @@ def misspelled(environment: Mapping[str, str], known: Iterable[str]) -> list[str
 
 def misspelled_in_environment() -> list[str]:
     """`misspelled` for this process's environment."""
-    from consumer.settings import Settings
-
-    return misspelled(os.environ, [name.upper() for name in Settings.model_fields])
+    return misspelled(os.environ, known_names())
 
 
 def _refuse_unknown_names(values: Mapping[str, str | None], known: list[str]) -> None:

@@ -5,10 +5,15 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from tests.certificates import Certificates
+
+SECURITY = "org.apache.kafka.common.security"
 
 
 def kafka_home() -> Path:
@@ -27,13 +32,13 @@ def require_apache_kafka() -> Path:
 
 
 @contextmanager
-def apache_kafka(directory: Path, extra_properties: str = "") -> Iterator[str]:
-    """Run one real broker; yields its bootstrap address."""
+def apache_kafka(directory: Path, extra_properties: str = "", port: int | None = None) -> Iterator[str]:
+    """Run one real broker, on a free port unless `port` says which; yields its bootstrap address."""
     script = require_apache_kafka()
     extra = directory / "extra.properties"
     extra.write_text(extra_properties)
     home = directory / "broker"
-    arguments = ["-d", str(home), "-p", str(_free_port_pair())]
+    arguments = ["-d", str(home), "-p", str(port or free_ports(2))]
     started = subprocess.run(
         [script, "start", *arguments, "-c", str(extra)], capture_output=True, text=True, check=False, timeout=120
     )
@@ -44,13 +49,49 @@ def apache_kafka(directory: Path, extra_properties: str = "") -> Iterator[str]:
         subprocess.run([script, "stop", "-d", str(home)], check=False, capture_output=True, timeout=60)
 
 
-def _free_port_pair() -> int:
-    """A port that is free together with the next one, which the controller takes."""
-    for port in range(19_500, 29_000, 10):
-        with socket.socket() as first, socket.socket() as second:
+class SecuredKafka(NamedTuple):
+    """The addresses of a broker that lets everybody do everything at `unsecured`, and elsewhere what ACLs allow."""
+
+    unsecured: str
+    mutual_tls: str
+    sasl_tls: str
+
+
+@contextmanager
+def secured_kafka(directory: Path, certificates: Certificates) -> Iterator[SecuredKafka]:
+    """Run one real broker with TLS, SCRAM-SHA-512, OAUTHBEARER (it takes unsigned tokens) and ACLs."""
+    keystore = directory / "keystore.pem"
+    keystore.write_text(certificates.server_key.read_text() + certificates.server.read_text())
+    port = free_ports(4, first=22_000)
+    unsecured, mutual_tls, sasl_tls = (f"127.0.0.1:{port + offset}" for offset in (0, 2, 3))
+    properties = f"""
+listeners=PLAINTEXT://{unsecured},CONTROLLER://127.0.0.1:{port + 1},SSL://{mutual_tls},SASL_SSL://{sasl_tls}
+advertised.listeners=PLAINTEXT://{unsecured},SSL://{mutual_tls},SASL_SSL://{sasl_tls}
+ssl.keystore.type=PEM
+ssl.keystore.location={keystore}
+ssl.truststore.type=PEM
+ssl.truststore.location={certificates.authority}
+listener.name.ssl.ssl.client.auth=required
+sasl.enabled.mechanisms=SCRAM-SHA-512,OAUTHBEARER
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={SECURITY}.scram.ScramLoginModule required;
+listener.name.sasl_ssl.oauthbearer.sasl.jaas.config={SECURITY}.oauthbearer.OAuthBearerLoginModule required \\
+    unsecuredLoginStringClaim_sub="broker";
+# Above 0, so that a connection ends with its token.
+listener.name.sasl_ssl.oauthbearer.connections.max.reauth.ms=3600000
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+"""
+    with apache_kafka(directory, properties, port):
+        yield SecuredKafka(unsecured, mutual_tls, sasl_tls)
+
+
+def free_ports(count: int, first: int = 19_500) -> int:
+    """The first of `count` ports in a row that are free, not below `first`."""
+    for port in range(first, 29_000, 10):
+        with ExitStack() as stack:
             try:
-                first.bind(("127.0.0.1", port))
-                second.bind(("127.0.0.1", port + 1))
+                for number in range(port, port + count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", number))
             except OSError:
                 continue
             return port

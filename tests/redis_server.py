@@ -70,6 +70,17 @@ def running_redis(*options: str) -> Iterator[RedisServer]:
             server.kill()
 
 
+def require_tls() -> None:
+    """Skip the test where redis-server is built without TLS, or not installed."""
+    if shutil.which("redis-server"):
+        # Without a port to listen on it ends at once, with or without TLS.
+        listens_nowhere = ["redis-server", "--port", "0", "--tls-port", "0"]
+        said = subprocess.run(listens_nowhere, capture_output=True, text=True, check=False, timeout=60)
+        if "Bad directive" not in said.stdout + said.stderr:
+            return
+    pytest.skip("there is no redis-server with TLS on the PATH")
+
+
 def wait_until(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
     """Poll until `holds()`; fails the test when it does not within `timeout_s`."""
     deadline_s = time.monotonic() + timeout_s

@@ -34,11 +34,13 @@ class RedisStore:
                 socket_connect_timeout=SOCKET_TIMEOUT_S,
                 socket_keepalive=True,
             )
-        except ValueError:
+            self._client.connection_pool.make_connection()  # connects to nothing, and refuses unknown parameters
+        except (ValueError, TypeError, redis.RedisError):
             # The error may quote a part of the password.
             raise ReaderError(
-                "REDIS_URL is not a Redis URL: write redis://[user:password@]host:port/db (rediss:// for TLS), "
-                "with special characters of the password percent-encoded."
+                "REDIS_URL is not a Redis URL: write redis://[user:password@]host:port/db with special characters of "
+                "the password percent-encoded, and for TLS rediss://… with parameters such as "
+                "?ssl_ca_certs=/path/ca.pem that redis-py knows."
             ) from None
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -1,6 +1,7 @@
 """librdkafka configuration from the settings, and clients whose errors and log lines reach our logs."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -11,14 +12,15 @@ from confluent_kafka.admin import AdminClient
 from consumer.errors import ReaderError
 from consumer.kafka.oauth import oauth_callback
 from consumer.kafka.offset_reset import tell_of_reset
+from consumer.kafka.refusals import remedy
 from consumer.settings import Settings
 
 log = structlog.get_logger()
 
 
 def _is_news(line: logging.LogRecord) -> bool:
-    """Failed connections come again and again, and `_log_error` tells of them; KAFKA_EXTRA_CONFIG goes to every client,
-    and librdkafka warns of each property that is not for one of them.
+    """Failed connections come again and again, and `_error_logger` tells of them; KAFKA_EXTRA_CONFIG goes to every
+    client, and librdkafka warns of each property that is not for one of them.
     """
     message = line.getMessage()
     return not message.startswith("FAIL") and "property and will be ignored by this" not in message
@@ -154,7 +156,7 @@ def common_config(settings: Settings) -> dict[str, Any]:
 def make_consumer(config: dict[str, Any]) -> Consumer:
     """A consumer that logs through us. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
     try:
-        return Consumer(config | {"error_cb": _log_error}, logger=librdkafka_log)
+        return Consumer(config | {"error_cb": _error_logger()}, logger=librdkafka_log)
     except KafkaException as error:
         raise KafkaUnavailableError(_refused_configuration(error)) from None
 
@@ -162,15 +164,23 @@ def make_consumer(config: dict[str, Any]) -> Consumer:
 def make_producer(config: dict[str, Any]) -> Producer:
     """A producer that logs through us. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
     try:
-        return Producer(config | {"error_cb": _log_error}, logger=librdkafka_log)
+        return Producer(config | {"error_cb": _error_logger()}, logger=librdkafka_log)
     except KafkaException as error:
         raise KafkaUnavailableError(_refused_configuration(error)) from None
 
 
-def make_admin(settings: Settings) -> AdminClient:
+class Admin(AdminClient):
+    """An admin client; once polled, `errors` says why its connections failed."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.errors: list[KafkaError] = []
+        super().__init__(config | {"error_cb": self.errors.append}, logger=librdkafka_log)
+
+
+def make_admin(settings: Settings) -> Admin:
     """An admin client. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
     try:
-        return AdminClient(common_config(settings) | settings.kafka_extra_config, logger=librdkafka_log)
+        return Admin(common_config(settings) | settings.kafka_extra_config)
     except KafkaException as error:
         raise KafkaUnavailableError(_refused_configuration(error)) from None
 
@@ -184,16 +194,27 @@ def describe(error: KafkaException | KafkaError) -> str:
 def _refused_configuration(error: KafkaException) -> str:
     return (
         f"Kafka's client refuses the configuration: {describe(error)}. "
-        "Check the KAFKA_… settings and KAFKA_EXTRA_CONFIG."
+        "Check KAFKA_EXTRA_CONFIG and the KAFKA_… settings: ssl.key.location, for example, is KAFKA_SSL_KEY_LOCATION "
+        "with KAFKA_SSL_KEY_PASSWORD."
     )
 
 
-def _log_error(error: KafkaError) -> None:
-    """Errors that librdkafka goes on from by itself; a fatal one also comes back from the next call and ends the
-    process there."""
-    if error.fatal():
-        log.error("kafka_fatal", error=describe(error))
-    elif error.code() == KafkaError._ALL_BROKERS_DOWN:
-        log.warning("kafka_brokers_down", error=describe(error))
-    else:
-        log.debug("kafka_error", error=describe(error))
+def _error_logger() -> Callable[[KafkaError], None]:
+    """Logs one client's errors that librdkafka goes on from by itself: once when no broker is left, with the cause.
+
+    A fatal one also comes back from the next call and ends the process there.
+    """
+    cause: KafkaError | None = None
+
+    def log_error(error: KafkaError) -> None:
+        nonlocal cause
+        if error.fatal():
+            log.error("kafka_fatal", error=describe(error))
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
+            log.warning("kafka_brokers_down", error=describe(cause or error), remedy=remedy(cause or error))
+            cause = None
+        else:
+            cause = error
+            log.debug("kafka_error", error=describe(error))
+
+    return log_error

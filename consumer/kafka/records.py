@@ -61,6 +61,7 @@ def raise_unless_passing(error: KafkaError, message: Message) -> None:
     if not reading_passes(error):
         raise SourceError(
             f"Kafka does not let this member read on: {describe(error)}. Check that the topic exists, that this user "
-            "may read it, and that no other process has the same KAFKA_GROUP_INSTANCE_ID; then start again."
+            "may read it and use the group KAFKA_GROUP_ID, and that no other process has the same "
+            "KAFKA_GROUP_INSTANCE_ID; then start again."
         )
     log.warning("source_error", error=describe(error))

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.cimpl import NewTopic
 
-from consumer.kafka.clients import KafkaUnavailableError, describe, make_admin
+from consumer.kafka.clients import Admin, KafkaUnavailableError, describe, make_admin
+from consumer.kafka.refusals import most_telling, remedy
 from consumer.settings import Settings
 
 REACH_TIMEOUT_S = 15.0
@@ -88,17 +88,19 @@ def require_topics(settings: Settings) -> None:
     if missing := [name for name in needed if name not in known]:
         raise KafkaUnavailableError(
             f"{settings.kafka_bootstrap_servers} has no topic {', '.join(missing)}. "
-            "Create the topics with `moderate topics create`, or set INPUT_TOPIC, RESULTS_TOPIC and DEAD_LETTER_TOPIC "
-            "to yours."
+            "Create the topics with `moderate topics create`, set INPUT_TOPIC, RESULTS_TOPIC and DEAD_LETTER_TOPIC to "
+            "yours, or let this user see them."
         )
 
 
-def reach(admin: AdminClient, settings: Settings) -> ClusterMetadata:
+def reach(admin: Admin, settings: Settings) -> ClusterMetadata:
     """What the brokers are and have. Raises `KafkaUnavailableError` when none answers."""
     try:
         return admin.list_topics(timeout=REACH_TIMEOUT_S)
     except KafkaException as exception:
+        admin.poll(0)  # hands over the errors of its connections, which say more than the time-out
+        error = most_telling([*admin.errors, exception.args[0]])
         raise KafkaUnavailableError(
             f"No Kafka broker answered at {settings.kafka_bootstrap_servers} within {REACH_TIMEOUT_S:.0f} s: "
-            f"{describe(exception)}. Check KAFKA_BOOTSTRAP_SERVERS, the network and the KAFKA_SECURITY_… settings."
+            f"{describe(error)}. {remedy(error)}"
         ) from None

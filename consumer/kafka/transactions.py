@@ -22,13 +22,6 @@ CALL_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 RETRY_CALL_S = 0.1
 
-FENCED = {
-    KafkaError._FENCED,
-    KafkaError.PRODUCER_FENCED,
-    KafkaError.INVALID_PRODUCER_EPOCH,
-    KafkaError.FENCED_INSTANCE_ID,
-}
-
 
 class FencedError(ReaderError):
     """Another process has taken this member's place; whatever it had not committed is void."""
@@ -130,7 +123,7 @@ class Transactions:
                 return call(*arguments)
             except KafkaException as exception:
                 error: KafkaError = exception.args[0]
-                if error.code() in FENCED or error.fatal():
+                if error.fatal() or error.code() == KafkaError.FENCED_INSTANCE_ID:
                     raise FencedError(_fenced(error)) from None
                 if error.txn_requires_abort() or not error.retriable():
                     raise TransactionAbortedError(error) from None

@@ -8,17 +8,20 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.settings import Settings
+from consumer.settings_parsing import secret_names
 
 
 def rows() -> Iterator[tuple[str, str, str]]:
     """Name, default and meaning of every setting, in order."""
+    secrets = secret_names()
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
         if isinstance(default, SecretStr):
             default = default.get_secret_value()
         elif isinstance(default, bool | dict):
             default = json.dumps(default)
-        yield name.upper(), str(default), field.description or ""
+        from_file = f" Or a file: `{name.upper()}_FILE`." if name.upper() in secrets else ""
+        yield name.upper(), str(default), (field.description or "") + from_file
 
 
 def as_markdown() -> str:

@@ -66,7 +66,9 @@ def test_the_text_can_be_left_out_of_results(make_stream_settings: MakeSettings)
     assert b"nobody else" not in (message.value() or b"")
 
 
-def test_broken_records_become_dead_letters_byte_for_byte_and_the_rest_is_tagged(make_stream_settings: MakeSettings) -> None:
+def test_broken_records_become_dead_letters_byte_for_byte_and_the_rest_is_tagged(
+    make_stream_settings: MakeSettings,
+) -> None:
     settings = make_stream_settings()
     broken = [b"\xff\x00\xfe", b"", b"{", None, b'{"id":1}', comment("p", "poison"), b"[" * 9_999]
     good = [comment(f"c-{n}", f"fine {n}") for n in range(20)]
@@ -217,7 +219,9 @@ def test_a_result_too_large_for_its_topic_becomes_a_dead_letter_and_its_neighbou
     assert sorted(event.comment.id for event in results.events()) == sorted(f"c-{n}" for n in range(10) if n != 5)
 
 
-def test_a_header_whose_name_is_not_utf8_does_not_stop_the_stream(make_stream_settings: MakeSettings, tmp_path: Path) -> None:
+def test_a_header_whose_name_is_not_utf8_does_not_stop_the_stream(
+    make_stream_settings: MakeSettings, tmp_path: Path
+) -> None:
     if shutil.which("kcat") is None:
         pytest.skip("kcat is not on the PATH, and no Python client sends such a header")
     settings = make_stream_settings()

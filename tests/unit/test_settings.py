@@ -4,19 +4,33 @@ from pathlib import Path
 
 import pytest
 
-from consumer.settings import GUARDED_CLIENT_SETTINGS, Settings
-from consumer.settings_parsing import SettingsError, load_settings, misspelled
+from consumer.settings import Settings
+from consumer.settings_checks import GUARDED_CLIENT_SETTINGS
+from consumer.settings_parsing import SettingsError, known_names, load_settings, misspelled
 from consumer.terminal.settings_table import as_env, as_markdown
 
 ROOT = Path(__file__).parents[2]
 NAMES = [name.upper() for name in Settings.model_fields]
+
+PASSWORDS = {
+    "kafka_security_protocol": "SASL_SSL",
+    "kafka_sasl_mechanism": "SCRAM-SHA-512",
+    "kafka_sasl_username": "me",
+    "kafka_sasl_password": "hunter2",
+}
+TOKENS = {
+    "kafka_security_protocol": "SASL_SSL",
+    "kafka_sasl_mechanism": "OAUTHBEARER",
+    "kafka_sasl_oauth_hook": "mine:token",
+}
+OIDC = {"sasl.oauthbearer.method": "oidc"}
 
 
 @pytest.fixture(autouse=True)
 def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory without .env, and no setting in the environment."""
     monkeypatch.chdir(tmp_path)
-    for name in NAMES:
+    for name in known_names():
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
@@ -69,6 +83,14 @@ def test_only_near_misspellings_in_the_environment_are_warned_about() -> None:
         ({"kafka_sasl_mechanism": "PLAIN"}, "needs KAFKA_SECURITY_PROTOCOL"),
         ({"kafka_security_protocol": "SASL_SSL"}, "needs KAFKA_SASL_MECHANISM"),
         ({"kafka_ssl_key_location": "/key.pem"}, "belong together"),
+        (PASSWORDS | {"kafka_sasl_password": ""}, "needs both KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
+        (PASSWORDS | {"kafka_sasl_oauth_hook": "mine:token"}, "KAFKA_SASL_OAUTH_HOOK needs .*=OAUTHBEARER"),
+        ({"kafka_sasl_oauth_hook": "mine:token"}, "KAFKA_SASL_OAUTH_HOOK needs .*=OAUTHBEARER"),
+        (TOKENS | {"kafka_sasl_oauth_hook": "mine.token"}, "KAFKA_SASL_OAUTH_HOOK"),
+        (TOKENS | {"kafka_sasl_oauth_hook": ""}, "needs one source of tokens: either KAFKA_SASL_OAUTH_HOOK, or"),
+        (TOKENS | {"kafka_extra_config": OIDC}, "needs one source of tokens: either KAFKA_SASL_OAUTH_HOOK, or"),
+        (TOKENS | {"kafka_sasl_username": "me"}, "takes no KAFKA_SASL_USERNAME"),
+        (TOKENS | {"kafka_sasl_password": "hunter2"}, "no KAFKA_SASL_PASSWORD"),
         ({"redis_url": "localhost:6379"}, "REDIS_URL must begin with"),
         (
             {"policy_review": '{"toxicity.toxic": 0.95}', "policy_reject": '{"toxicity.toxic": 0.9}'},
@@ -76,7 +98,8 @@ def test_only_near_misspellings_in_the_environment_are_warned_about() -> None:
         ),
         ({"policy_review": '{"toxicity.toxic": 1.5}'}, "POLICY_REVIEW"),
         ({"policy_reject": "[1]"}, "must be a JSON object"),
-        ({"delivery": "exactly-once"}, "DELIVERY"),
+        ({"delivery": "at-most-once"}, "DELIVERY"),
+        ({"delivery": "exactly-once", "kafka_transaction_timeout_ms": 5_100}, r"TIMEOUT_MS \(5100\) must exceed"),
         ({"http_port": 8080}, "HTTP_PORT"),
         ({"max_batch_records": 0}, "MAX_BATCH_RECORDS"),
     ],
@@ -84,6 +107,13 @@ def test_only_near_misspellings_in_the_environment_are_warned_about() -> None:
 def test_an_unsafe_setting_is_refused_in_a_sentence_that_names_it(fields: dict[str, object], sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
         load_settings(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields", [PASSWORDS, TOKENS, TOKENS | {"kafka_sasl_oauth_hook": "", "kafka_extra_config": OIDC}]
+)
+def test_a_password_a_hook_or_librdkafkas_own_method_is_enough_to_log_in(fields: dict[str, object]) -> None:
+    assert load_settings(**fields).kafka_sasl_mechanism == fields["kafka_sasl_mechanism"]
 
 
 @pytest.mark.parametrize("name", sorted(GUARDED_CLIENT_SETTINGS))
