@@ -10,8 +10,10 @@ from rich.console import Console
 from consumer import __version__
 from consumer.errors import ReaderError
 from consumer.settings_parsing import SettingsError, load_settings, misspelled_in_environment
+from consumer.terminal.dead_letters_cli import dead_letters_app
 from consumer.terminal.errors import EXIT_FAILED, EXIT_USAGE, complain, readable_errors, require_brokers
 from consumer.terminal.feedback_cli import feedback_app
+from consumer.terminal.reprocess_cli import reprocess
 from consumer.training.commands import train_app
 
 app = typer.Typer(
@@ -29,6 +31,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(schemas_app, name="schemas")
 app.add_typer(train_app, name="train")
 app.add_typer(feedback_app, name="feedback")
+app.add_typer(dead_letters_app, name="dead-letters")
 
 
 @app.callback(invoke_without_command=True)
@@ -200,6 +203,9 @@ def classify(
         if texts == ["-"]:
             texts = event_texts(sys.stdin.buffer, "standard input")
         classify_texts(settings, texts, as_json=as_json, explained=explained)
+
+
+app.command()(reprocess)
 
 
 @topics_app.command("create")

@@ -1,7 +1,7 @@
 """The event contracts of the comment moderation stream. They need pydantic and nothing else of the project."""
 
 from schemas.comment import MAX_TEXT_CHARACTERS, Comment
-from schemas.dead_letter import DeadLetterHeaders, DeadLetterReason
+from schemas.dead_letter import DeadLetterHeaders, DeadLetterReason, ReplayReceipt
 from schemas.feedback import CorrectedLabels, Feedback
 from schemas.tagged import (
     SCHEMA_VERSION,
@@ -30,6 +30,7 @@ __all__ = [
     "Feedback",
     "ModelInfo",
     "PolicyInfo",
+    "ReplayReceipt",
     "Source",
     "Tag",
     "TaggedComment",

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from schemas.comment import Comment
-from schemas.dead_letter import DeadLetterHeaders
+from schemas.dead_letter import DeadLetterHeaders, ReplayReceipt
 from schemas.feedback import Feedback
 from schemas.tagged import SCHEMA_VERSION, TaggedComment
 
@@ -15,6 +15,7 @@ EVENTS: dict[str, type[BaseModel]] = {
     "comment": Comment,
     "tagged-comment": TaggedComment,
     "dead-letter-headers": DeadLetterHeaders,
+    "dead-letter-receipt-headers": ReplayReceipt,
     "feedback": Feedback,
 }
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -49,7 +50,7 @@ def asyncapi() -> dict[str, Any]:
         "channels": {
             "comments": _channel("comments", "comment"),
             "tagged": _channel("comments.tagged", "tagged-comment"),
-            "deadLetter": _channel("comments.dead-letter", "dead-letter"),
+            "deadLetter": _channel("comments.dead-letter", "dead-letter", "dead-letter-receipt"),
             "feedback": _channel("comments.feedback", "feedback"),
         },
         "operations": {
@@ -68,6 +69,12 @@ def asyncapi() -> dict[str, Any]:
                     "headers": {"$ref": "#/components/schemas/dead-letter-headers"},
                     "payload": {"description": "The record's value byte for byte; empty for a tombstone."},
                     "bindings": {"kafka": {"key": {"description": "The record's key byte for byte."}}},
+                },
+                "dead-letter-receipt": {
+                    "summary": "Not a dead letter: says which one was replayed. Subscribers of dead letters skip it.",
+                    "contentType": "application/octet-stream",
+                    "headers": {"$ref": "#/components/schemas/dead-letter-receipt-headers"},
+                    "payload": {"description": "Always empty: it has no value, and no key either."},
                 },
                 "feedback": _message("feedback", "A moderator's correction of a tagged comment."),
             },
@@ -89,8 +96,11 @@ def write(directory: Path) -> list[Path]:
     return paths
 
 
-def _channel(address: str, message: str) -> dict[str, Any]:
-    return {"address": address, "messages": {message: {"$ref": f"#/components/messages/{message}"}}}
+def _channel(address: str, *messages: str) -> dict[str, Any]:
+    return {
+        "address": address,
+        "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in messages},
+    }
 
 
 def _operation(action: str, channel: str, summary: str) -> dict[str, Any]:

@@ -1,13 +1,16 @@
-"""Reads one topic from given offsets to its present end, or for ever, and commits behind the reader's work."""
+"""Reads one topic from given offsets to its present end, or for ever; can commit behind the reader's work."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from consumer.batch import Record
 from consumer.kafka.clients import KafkaUnavailableError, describe, make_consumer, reader_config
+from consumer.kafka.passing import reading_passes
+from consumer.kafka.records import record_of
 from consumer.kafka.topics import REACH_TIMEOUT_S
 from consumer.settings import Settings
 
@@ -18,22 +21,15 @@ POLL_S = 0.5
 LOOK_FOR_PARTITIONS_EVERY_S = 60.0
 COMMIT_PATIENCE_S = 120.0
 
-_PASSING = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
 _ELECTING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 """A topic that was created a moment ago, or a broker that just went, has no leader yet that could be asked."""
 
 
-class RawRecord(NamedTuple):
-    """A record as it lies in the topic; `value` is None for a tombstone."""
-
-    topic: str
-    partition: int
-    offset: int
-    value: bytes | None
-
-
 class OffsetRange(NamedTuple):
-    """The oldest offset that a partition still has, and the one its next record will get."""
+    """The oldest offset that a partition still has, and the one behind its last record.
+
+    For a `read_committed` consumer that is the last one before the first open transaction.
+    """
 
     low: int
     high: int
@@ -72,51 +68,64 @@ def batches(
     *,
     idle_s: float,
     stopping: Callable[[], bool],
-) -> Iterator[list[RawRecord]]:
-    """Read every partition from its start up to its end (the offset behind its last record), or for ever without ends.
+) -> Iterator[list[Record]]:
+    """`read_batches` with commits: asking for the next batch says that the last one is safe, and commits it.
 
-    Yields what has come, or nothing after half a second without news; asking for the next batch says that the last
-    one is safe, and commits it. Ends early when `stopping()`. Partitions that a topic gets while it is read for
-    ever are read from their beginning.
-
-    Raises `KafkaUnavailableError` when the topic cannot be read, when nothing came for `idle_s` before the ends, or
-    when offsets cannot be committed.
+    Raises `KafkaUnavailableError` also when offsets cannot be committed.
     """
-    consumer.assign([TopicPartition(topic, partition, start) for partition, start in starts.items()])
-    unfinished = set(ends or ())
-    known = set(starts)
     uncommitted: dict[int, int] = {}
-    last_news = last_look = last_commit = time.monotonic()
-    while not stopping() and (unfinished or ends is None):
-        messages = _take(consumer)
-        now = time.monotonic()
-        records, at_end = _sorted_out(messages, topic)
-        if records or at_end:
-            last_news = now
-        elif ends is not None and now - last_news > idle_s:
-            raise KafkaUnavailableError(
-                f"{topic} gave nothing for {idle_s:g} s before the end of partition "
-                f"{', '.join(map(str, sorted(unfinished)))}. What was read is kept; check the brokers and run it again."
-            )
-        unfinished -= at_end
-        unfinished -= {r.partition for r in records if ends and r.offset + 1 >= ends.get(r.partition, 0)}
+    last_commit = time.monotonic()
+    for records in read_batches(consumer, topic, starts, ends, idle_s=idle_s, stopping=stopping):
         yield records
         uncommitted.update({record.partition: record.offset + 1 for record in records})
         if error := _commit(consumer, topic, uncommitted):
             log.debug("commit_retried", error=describe(error))
-            if now - last_commit > COMMIT_PATIENCE_S:
+            if time.monotonic() - last_commit > COMMIT_PATIENCE_S:
                 raise _commit_error(topic, error)
         else:
             uncommitted.clear()
-            last_commit = now
-        if ends is None and now - last_look > LOOK_FOR_PARTITIONS_EVERY_S:
-            last_look = now
-            known |= _assign_new(consumer, topic, known)
+            last_commit = time.monotonic()
     deadline = time.monotonic() + REACH_TIMEOUT_S
     while error := _commit(consumer, topic, uncommitted):
         if time.monotonic() > deadline:
             raise _commit_error(topic, error)
         time.sleep(POLL_S)
+
+
+def read_batches(
+    consumer: Consumer,
+    topic: str,
+    starts: Mapping[int, int],
+    ends: Mapping[int, int] | None,
+    *,
+    idle_s: float,
+    stopping: Callable[[], bool],
+) -> Iterator[list[Record]]:
+    """Read every partition from its start up to its end (the offset behind its last record), or for ever without ends.
+
+    Yields what has come, or nothing after half a second without news; commits nothing. Ends early when `stopping()`.
+    Partitions that a topic gets while it is read for ever are read from their beginning.
+
+    Raises `KafkaUnavailableError` when the topic cannot be read, or when nothing came for `idle_s` before the ends.
+    """
+    consumer.assign([TopicPartition(topic, partition, start) for partition, start in starts.items()])
+    unfinished = {partition for partition, end in (ends or {}).items() if starts[partition] < end}
+    known = set(starts)
+    last_news = last_look = time.monotonic()
+    while not stopping() and (unfinished or ends is None):
+        records, reached = _sorted_out(_take(consumer), topic)
+        now = time.monotonic()
+        if records or reached:
+            last_news = now
+        elif ends is not None and now - last_news > idle_s:
+            raise KafkaUnavailableError(_fell_silent(topic, unfinished, idle_s))
+        if ends is not None:
+            unfinished -= {partition for partition, offset in reached.items() if offset >= ends[partition]}
+            records = [record for record in records if record.offset < ends[record.partition]]
+        yield records
+        if ends is None and now - last_look > LOOK_FOR_PARTITIONS_EVERY_S:
+            last_look = now
+            known |= _assign_new(consumer, topic, known)
 
 
 def _partitions(consumer: Consumer, topic: str) -> list[int]:
@@ -143,22 +152,21 @@ def _take(consumer: Consumer) -> list[Message]:
     return [] if first is None else [first, *consumer.consume(BATCH_RECORDS - 1, timeout=0)]
 
 
-def _sorted_out(messages: list[Message], topic: str) -> tuple[list[RawRecord], set[int]]:
-    """The records, and the partitions that were read to their end; errors that pass by themselves are left out."""
-    records: list[RawRecord] = []
-    at_end: set[int] = set()
+def _sorted_out(messages: list[Message], topic: str) -> tuple[list[Record], dict[int, int]]:
+    """The records, and the offset that each partition was read up to; errors that pass by themselves are left out."""
+    records: list[Record] = []
+    reached: dict[int, int] = {}
     for message in messages:
-        partition = message.partition() or 0
+        partition, offset = message.partition() or 0, message.offset() or 0
         error = message.error()
         if error is None:
-            value = message.value()
-            raw = value.encode() if isinstance(value, str) else value
-            records.append(RawRecord(topic, partition, message.offset() or 0, raw))
+            records.append(record_of(message)[0])
+            reached[partition] = offset + 1
         elif error.code() == KafkaError._PARTITION_EOF:
-            at_end.add(partition)
-        elif error.fatal() or not (error.retriable() or error.code() in _PASSING):
+            reached[partition] = offset
+        elif not reading_passes(error):
             raise KafkaUnavailableError(_unreadable(topic, error))
-    return records, at_end
+    return records, reached
 
 
 def _commit(consumer: Consumer, topic: str, next_offsets: Mapping[int, int]) -> KafkaError | None:
@@ -177,6 +185,14 @@ def _commit_error(topic: str, error: KafkaError) -> KafkaUnavailableError:
     return KafkaUnavailableError(
         f"The offsets of {topic} could not be committed: {describe(error)}. What was read is kept and nothing is lost; "
         "check the brokers, and that nothing else runs with this --group."
+    )
+
+
+def _fell_silent(topic: str, unfinished: Iterable[int], idle_s: float) -> str:
+    return (
+        f"{topic} gave nothing for {idle_s:g} s before the end of partition {', '.join(map(str, sorted(unfinished)))}. "
+        "Check the brokers and run it again; a transaction that some producer left open also holds readers back until "
+        "it times out."
     )
 
 

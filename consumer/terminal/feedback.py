@@ -77,7 +77,7 @@ def collect(
             with _progress() as progress:
                 task = progress.add_task(f"reading {topic}", total=None if follow else total, accepted=0)
                 for records in batches(consumer, topic, starts, ends, idle_s=idle_s, stopping=stopping):
-                    outcome.count(journal.add(records))
+                    outcome.count(journal.add((r.topic, r.partition, r.offset, r.value) for r in records))
                     progress.update(task, advance=len(records), accepted=outcome.accepted)
                     if follow:
                         outcome.write_when_due(journal)
