@@ -206,7 +206,8 @@ def _open_delivery(
         stack.callback(publisher.close, timeout_s=1.0)
         committer = OffsetCommitter(consumer, assignment, timeout_s=give_up_after_s)
         return committer, AtLeastOnceCheckpoint(publisher, assignment, too_large=too_large)
-    transactions = Transactions(make_producer(transactional_config(settings)), give_up_after_s)
+    publish_timeout_s = settings.kafka_transaction_publish_timeout_ms / 1000
+    transactions = Transactions(make_producer(transactional_config(settings)), publish_timeout_s, give_up_after_s)
     transactions.initialise()
     stack.callback(transactions.close)
     group = GroupMetadata(consumer)

@@ -42,6 +42,10 @@ BATCH_BYTES = 200_000
 behind later ones of their key. Topics for results and dead letters must allow more than this."""
 
 
+RECONNECT_MAX_MS = 1_000
+"""librdkafka looks for a new coordinator when the state of its connection to the old one changes. With its own 10 s
+between two attempts, a commit of a few seconds never looked, and stood still until a killed broker was back."""
+
 CLASSIC_ONLY = {"heartbeat.interval.ms", "group.protocol.type"}
 
 
@@ -150,6 +154,7 @@ def common_config(settings: Settings) -> dict[str, Any]:
         "client.id": "comment-moderation",
         "security.protocol": settings.kafka_security_protocol,
         "log.connection.close": False,
+        "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
     } | {name: value for name, value in optional.items() if value}
 
 

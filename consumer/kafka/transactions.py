@@ -20,6 +20,7 @@ log = structlog.get_logger()
 INIT_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
+LEAST_CALL_S = 0.1
 RETRY_CALL_S = 0.1
 
 
@@ -46,10 +47,12 @@ class Transactions:
     All raise `FencedError` or `PublishError` when this process must end.
     """
 
-    def __init__(self, producer: Producer, give_up_after_s: float) -> None:
+    def __init__(self, producer: Producer, publish_timeout_s: float, give_up_after_s: float) -> None:
         self._producer = producer
+        self._publish_timeout_s = publish_timeout_s
         self._give_up_after_s = give_up_after_s
         self._open = False
+        self._deadline_s = 0.0
         self.failed: list[Failed] = []
 
     def initialise(self) -> None:
@@ -80,28 +83,34 @@ class Transactions:
         """
         if not self._open:
             self.failed = []
-            self._until_done(self._producer.begin_transaction)
+            self._certainly(self._producer.begin_transaction)
             self._open = True
         send(self._producer, messages, self.failed)
 
     def flush(self) -> None:
-        """Wait until every message is acknowledged or has failed."""
+        """Wait until every message is acknowledged or has failed; from here on the publish timeout runs."""
+        self._deadline_s = time.monotonic() + self._publish_timeout_s
         self._producer.flush()
 
     def commit(self, next_offsets: Mapping[tuple[str, int], int], group_metadata: Any) -> None:
-        """Commit the messages and the offsets together. Raises `TransactionAbortedError` when it must be aborted."""
+        """Commit the messages and the offsets together; to be called after `flush`.
+
+        Raises `TransactionAbortedError` when the transaction must be aborted.
+        """
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in next_offsets.items()]
-        self._until_done(self._producer.send_offsets_to_transaction, offsets, group_metadata, CALL_TIMEOUT_S)
+        try:
+            # It tries again by itself. What is not done in time is aborted before the brokers do that and fence us.
+            remaining_s = max(LEAST_CALL_S, self._deadline_s - time.monotonic())
+            self._producer.send_offsets_to_transaction(offsets, group_metadata, remaining_s)
+        except KafkaException as exception:
+            raise _sorted(exception.args[0]) from None
         self._until_done(self._producer.commit_transaction, CALL_TIMEOUT_S)
         self._open = False
 
     def abort(self) -> None:
         """Make everything sent since the last commit void."""
         if self._open:
-            try:
-                self._until_done(self._producer.abort_transaction, CALL_TIMEOUT_S)
-            except TransactionAbortedError as failed:
-                raise PublishError(str(failed)) from None
+            self._certainly(self._producer.abort_transaction, CALL_TIMEOUT_S)
             self._open = False
 
     def poll(self) -> None:
@@ -116,6 +125,13 @@ class Transactions:
             except KafkaException as error:
                 log.warning("transaction_left_open", error=describe(error), meaning="the brokers abort it in a while")
 
+    def _certainly(self, call: Callable[..., None], *arguments: Any) -> None:
+        """`_until_done` for calls after which there is nothing to abort."""
+        try:
+            self._until_done(call, *arguments)
+        except TransactionAbortedError as failed:
+            raise PublishError(str(failed)) from None
+
     def _until_done(self, call: Callable[..., None], *arguments: Any) -> None:
         backoff = Backoff(RETRY_CALL_S, CALL_TIMEOUT_S, self._give_up_after_s)
         while True:
@@ -123,18 +139,22 @@ class Transactions:
                 return call(*arguments)
             except KafkaException as exception:
                 error: KafkaError = exception.args[0]
-                if error.fatal() or error.code() == KafkaError.FENCED_INSTANCE_ID:
-                    raise FencedError(_fenced(error)) from None
-                if error.txn_requires_abort() or not error.retriable():
-                    raise TransactionAbortedError(error) from None
+                if error.fatal() or error.txn_requires_abort() or not error.retriable():
+                    raise _sorted(error) from None
                 delay_s = backoff.delay_s()
                 if delay_s is None:
-                    raise PublishError(str(TransactionAbortedError(error))) from None
+                    raise PublishError(
+                        "Kafka did not say for KAFKA_DELIVERY_TIMEOUT_MS whether a transaction is over: "
+                        f"{describe(error)}. The brokers know, and the next process reads on from there."
+                    ) from None
                 time.sleep(delay_s)
 
 
-def _fenced(error: KafkaError) -> str:
-    return (
+def _sorted(error: KafkaError) -> FencedError | TransactionAbortedError:
+    """What an error of the transaction means: the end of this process, or an abort."""
+    if not error.fatal() and error.code() != KafkaError.FENCED_INSTANCE_ID:
+        return TransactionAbortedError(error)
+    return FencedError(
         f"This member was fenced: {describe(error)}. Its open transaction is void and will be done again by another "
         "member. It was stopped or cut off for longer than KAFKA_TRANSACTION_TIMEOUT_MS, or another process has the "
         "same KAFKA_GROUP_INSTANCE_ID; start it again."

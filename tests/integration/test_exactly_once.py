@@ -18,7 +18,7 @@ from tests.stream import comment, committed, member, produce, subscriber
 
 
 def transactions(settings: Settings) -> Transactions:
-    made = Transactions(make_producer(transactional_config(settings)), give_up_after_s=30)
+    made = Transactions(make_producer(transactional_config(settings)), publish_timeout_s=5, give_up_after_s=30)
     made.initialise()
     return made
 
