@@ -8,7 +8,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint train bundled-model clean
+.PHONY: help install demo test lint chaos bench train bundled-model clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,13 @@ demo: $(INSTALLED) ## Tag comments and watch it happen; your own with INPUT=comm
 
 test: $(INSTALLED) ## Run the unit and integration tests
 	@$(BIN)/python -m pytest
+
+# Needs Apache Kafka: TEST_KAFKA_HOME is a folder with a `kafka` script that starts brokers (see tests/brokers.py).
+chaos: $(INSTALLED) ## Kill, stop, freeze and starve everything under a steady flow; some 40 minutes (CHAOS=--short: a few)
+	@$(BIN)/python -m tests.chaos $(CHAOS)
+
+bench: $(INSTALLED) ## Measure what exactly-once costs against at-least-once; needs Apache Kafka too
+	@$(BIN)/python -m tests.benchmarks.delivery
 
 # Every step is left out when its result is there, so the same command goes on after an interruption.
 RUN ?= runs/$(firstword $(subst ., ,$(notdir $(DATA))))

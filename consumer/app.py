@@ -7,26 +7,33 @@ from contextlib import ExitStack
 from typing import Protocol
 
 import structlog
-from confluent_kafka import Consumer
 
+from consumer.backoff import Backoff
 from consumer.batch import Outgoing, Record, Refusal
 from consumer.cache import AnswerCache, AnswerCodec, RedisStore, SharedCache, key_function
 from consumer.dead_letter_alarm import DeadLetterAlarm
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.checkpoint import AtLeastOnceCheckpoint
-from consumer.kafka.clients import consumer_config, make_consumer, make_producer, producer_config, transactional_config
+from consumer.kafka.clients import (
+    Member,
+    consumer_config,
+    make_member,
+    make_producer,
+    producer_config,
+    transactional_config,
+)
 from consumer.kafka.exactly_once import ExactlyOnceCheckpoint
 from consumer.kafka.offsets import GroupMetadata, OffsetCommitter
 from consumer.kafka.publisher import Publisher
 from consumer.kafka.source import Offsets, Source
 from consumer.kafka.topics import require_topics
-from consumer.kafka.transactions import Transactions
+from consumer.kafka.transactions import FIRST_RETRY_S, LONGEST_RETRY_S, Transactions
 from consumer.model.calibration import Calibration
 from consumer.model.engine import Engine
 from consumer.model.labels import TagGroups
 from consumer.model.load import load_engine
 from consumer.outputs import Outputs
-from consumer.pipeline import Checkpoint, Pipeline
+from consumer.pipeline import Alarm, Checkpoint, Pipeline
 from consumer.pipeline import Engine as PipelineEngine
 from consumer.pipeline import Source as PipelineSource
 from consumer.policy import Policy, PolicyError, never_reviewed
@@ -89,10 +96,10 @@ def run(settings: Settings, stopping: Callable[[], bool]) -> None:
             "KAFKA_BOOTSTRAP_SERVERS is empty; set it to your brokers, for example localhost:9092. To "
             "try without Kafka: `moderate demo`."
         )
+    alarm = DeadLetterAlarm(settings.dead_letter_alarm_share, settings.dead_letter_pause)
+    resume_on_signal(alarm.resume)  # first of all: by default that signal ends a process
     require_topics(settings)
     engine, policy = load_model(settings)
-    alarm = DeadLetterAlarm(settings.dead_letter_alarm_share, settings.dead_letter_pause)
-    resume_on_signal(alarm.resume)
     run_with(settings, engine, policy, stopping, alarm)
 
 
@@ -121,12 +128,12 @@ def run_with(
     engine: LoadedModel,
     policy: Policy,
     stopping: Callable[[], bool],
-    alarm: DeadLetterAlarm | None = None,
+    alarm: Alarm | None = None,
 ) -> None:
     """`run` with a model that is loaded already; with an `alarm` of the caller's, who can resume after a pause."""
     member = settings.kafka_group_instance_id or f"{socket.gethostname()}-{os.getpid()}"
     bind_process(group=settings.kafka_group_id, member=member)
-    consumer = make_consumer(consumer_config(settings))
+    consumer = make_member(consumer_config(settings))
 
     def subscribe(assignment: Assignment, offsets: Offsets) -> Source:
         return Source(
@@ -148,9 +155,9 @@ def run_pipeline(
     engine: LoadedModel,
     policy: Policy,
     stopping: Callable[[], bool],
-    consumer: Consumer,
+    consumer: Member,
     open_source: OpenSource,
-    alarm: DeadLetterAlarm | None = None,
+    alarm: Alarm | None = None,
 ) -> None:
     """Put the parts together around `consumer`, which `open_source` reads from, and run until `stopping()`."""
     alarm = alarm or DeadLetterAlarm(settings.dead_letter_alarm_share, settings.dead_letter_pause)
@@ -166,7 +173,7 @@ def run_pipeline(
         cache = _open_cache(settings, engine)
         stack.callback(cache.close)
         assignment = Assignment()
-        offsets, checkpoint = _open_delivery(settings, consumer, assignment, outputs, alarm, stack)
+        offsets, checkpoint = _open_delivery(settings, consumer, assignment, outputs, alarm, stopping, stack)
         source = open_source(assignment, offsets)
         stack.callback(source.close)
         pipeline = Pipeline(
@@ -187,10 +194,11 @@ def run_pipeline(
 
 def _open_delivery(
     settings: Settings,
-    consumer: Consumer,
+    consumer: Member,
     assignment: Assignment,
     outputs: Outputs,
-    alarm: DeadLetterAlarm,
+    alarm: Alarm,
+    stopping: Callable[[], bool],
     stack: ExitStack,
 ) -> tuple[Offsets, Checkpoint]:
     """The two sides of a checkpoint: what the source's thread does for offsets, and what the publish stage does."""
@@ -206,9 +214,12 @@ def _open_delivery(
         stack.callback(publisher.close, timeout_s=1.0)
         committer = OffsetCommitter(consumer, assignment, timeout_s=give_up_after_s)
         return committer, AtLeastOnceCheckpoint(publisher, assignment, too_large=too_large)
-    publish_timeout_s = settings.kafka_transaction_publish_timeout_ms / 1000
-    transactions = Transactions(make_producer(transactional_config(settings)), publish_timeout_s, give_up_after_s)
-    transactions.initialise()
+    transactions = Transactions(
+        make_producer(transactional_config(settings)),
+        publish_timeout_s=settings.kafka_transaction_publish_timeout_ms / 1000,
+        patience=Backoff(FIRST_RETRY_S, LONGEST_RETRY_S, give_up_after_s),
+    )
+    transactions.initialise(stopping)
     stack.callback(transactions.close)
     group = GroupMetadata(consumer)
     return group, ExactlyOnceCheckpoint(
@@ -218,7 +229,6 @@ def _open_delivery(
         too_large=too_large,
         commit_interval_s=settings.kafka_transaction_commit_interval_ms / 1000,
         max_records=settings.kafka_transaction_max_records,
-        give_up_after_s=give_up_after_s,
     )
 
 

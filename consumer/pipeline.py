@@ -63,8 +63,9 @@ class Source(Protocol):
         """Stop fetching and stay a member; blocks a moment."""
         ...
 
-    def serve_offsets(self) -> None:
-        """Do what offsets need of this thread; fetches nothing, takes a moment. Called while `take` is not."""
+    def serve_offsets(self) -> bool:
+        """Do what offsets need of this thread; fetches nothing, takes a moment; True when nothing is left to do. Called
+        while `take` is not."""
         ...
 
     def release(self) -> None:
@@ -176,6 +177,15 @@ class Pipeline:
         """
         for stage in self._stages:
             stage.start()
+        try:
+            self._read_until(stopping)
+            self._drain()
+        except BaseException:
+            self._in_flight.abandon()
+            raise
+        self._progress.report(final=True)
+
+    def _read_until(self, stopping: Callable[[], bool]) -> None:
         while not stopping() and not self._failure:
             if self._alarm.poll():
                 self._source.put_back_pressure()
@@ -184,8 +194,6 @@ class Pipeline:
             batch = self._source.take(POLL_S)
             if batch is not None:
                 self._hand_over(batch, stopping)
-        self._drain()
-        self._progress.report(final=True)
 
     def _hand_over(self, batch: Batch, stopping: Callable[[], bool]) -> None:
         """Wait for room; after a second of waiting pause and poll, so that a slow model never costs the membership.
@@ -207,15 +215,19 @@ class Pipeline:
 
     def _drain(self) -> None:
         deadline = time.monotonic() + self._shutdown_timeout_s
-        told = False
+        told = finished = False
         while not self._failure and time.monotonic() < deadline:
             told = told or self._entrance.offer(None, timeout_s=0)
-            if told and all(stage.join(0) for stage in self._stages):
+            finished = told and all(stage.join(0) for stage in self._stages)
+            # A rebalance under way refuses commits until it is over, which needs polls: a member that left before would
+            # leave finished work uncommitted.
+            if finished and self._source.serve_offsets():
                 return
             self._source.put_back_pressure()
         if self._failure:
             raise self._stage_error(self._failure.error)
-        self._in_flight.abandon()
+        if finished:
+            return
         raise PipelineError(
             f"work in flight was not finished within SHUTDOWN_TIMEOUT_S={self._shutdown_timeout_s:g}; it "
             "is uncommitted and will be read again."

@@ -50,8 +50,8 @@ class Settings(BaseSettings):
     kafka_max_poll_interval_ms: int = Field(
         300_000,
         ge=10_000,
-        description="Milliseconds between two polls until the group gives a member up; a quarter of it is the "
-        "deadline for finishing work on a revoke.",
+        description="Milliseconds between two polls until the group gives a member up; a quarter of it, or "
+        "SHUTDOWN_TIMEOUT_S where that is less, is the deadline for finishing work on a revoke.",
     )
     kafka_delivery_timeout_ms: int = Field(
         120_000,

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 GUARDED_CLIENT_SETTINGS = {
     "acks": "a comment is acknowledged only when all in-sync replicas have its result",
+    "batch.size": "with batches larger than the results topic takes, sound results would be refused",
     "bootstrap.servers": "set KAFKA_BOOTSTRAP_SERVERS instead",
+    "enable.ssl.certificate.verification": "brokers must prove who they are; set KAFKA_SSL_CA_LOCATION",
     "enable.auto.commit": "offsets are committed only after every result is acknowledged",
     "enable.auto.offset.store": "offsets are committed only after every result is acknowledged",
     "enable.idempotence": "without it a retry can duplicate or reorder results",
@@ -20,11 +22,13 @@ GUARDED_CLIENT_SETTINGS = {
     "max.poll.interval.ms": "set KAFKA_MAX_POLL_INTERVAL_MS instead",
     "message.timeout.ms": "set KAFKA_DELIVERY_TIMEOUT_MS instead",
     "metadata.broker.list": "set KAFKA_BOOTSTRAP_SERVERS instead",
+    "security.protocol": "set KAFKA_SECURITY_PROTOCOL instead",
     "session.timeout.ms": "set KAFKA_SESSION_TIMEOUT_MS instead",
     "group.instance.id": "set KAFKA_GROUP_INSTANCE_ID instead",
     "group.protocol": "set KAFKA_GROUP_PROTOCOL instead",
     "partition.assignment.strategy": "members of one group must agree on cooperative-sticky",
     "request.required.acks": "a comment is acknowledged only when all in-sync replicas have its result",
+    "ssl.endpoint.identification.algorithm": "brokers must be who they say they are",
     "transaction.timeout.ms": "set KAFKA_TRANSACTION_TIMEOUT_MS instead",
     "transactional.id": "set DELIVERY=exactly-once instead; each member then gets an id of its own",
 }
@@ -39,7 +43,7 @@ def problems(s: "Settings") -> list[str]:
             "INPUT_TOPIC, RESULTS_TOPIC, DEAD_LETTER_TOPIC and FEEDBACK_TOPIC must be four different "
             "topics, or the consumer would read its own output."
         )
-    if s.kafka_session_timeout_ms >= s.kafka_max_poll_interval_ms:
+    if s.kafka_group_protocol == "classic" and s.kafka_session_timeout_ms >= s.kafka_max_poll_interval_ms:
         found.append(
             "KAFKA_SESSION_TIMEOUT_MS must be below KAFKA_MAX_POLL_INTERVAL_MS; lower the first or raise the second."
         )
@@ -101,10 +105,18 @@ def _oauth_problems(s: "Settings") -> list[str]:
 def _transaction_problems(s: "Settings") -> list[str]:
     """A transaction must be over before the brokers abort it on their own, or its member is fenced."""
     needed_ms = s.kafka_transaction_commit_interval_ms + s.kafka_transaction_publish_timeout_ms
+    found = []
+    if s.kafka_delivery_timeout_ms <= needed_ms:
+        found.append(
+            f"KAFKA_DELIVERY_TIMEOUT_MS ({s.kafka_delivery_timeout_ms}) must exceed "
+            f"KAFKA_TRANSACTION_COMMIT_INTERVAL_MS plus KAFKA_TRANSACTION_PUBLISH_TIMEOUT_MS ({needed_ms}), or nothing "
+            "is ever tried twice; raise the first or lower one of the others."
+        )
     if s.kafka_transaction_timeout_ms > needed_ms:
-        return []
+        return found
     return [
+        *found,
         f"KAFKA_TRANSACTION_TIMEOUT_MS ({s.kafka_transaction_timeout_ms}) must exceed "
         f"KAFKA_TRANSACTION_COMMIT_INTERVAL_MS plus KAFKA_TRANSACTION_PUBLISH_TIMEOUT_MS ({needed_ms}), or the brokers "
-        "abort transactions that are still being written; raise the first or lower one of the others."
+        "abort transactions that are still being written; raise the first or lower one of the others.",
     ]

@@ -1,6 +1,7 @@
 """Brokers for the integration tests: the embedded one always, a real Apache Kafka where TEST_KAFKA_HOME has one."""
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -62,7 +63,7 @@ def secured_kafka(directory: Path, certificates: Certificates) -> Iterator[Secur
     """Run one real broker with TLS, SCRAM-SHA-512, OAUTHBEARER (it takes unsigned tokens) and ACLs."""
     keystore = directory / "keystore.pem"
     keystore.write_text(certificates.server_key.read_text() + certificates.server.read_text())
-    port = free_ports(4, first=22_000)
+    port = free_ports(4)
     unsecured, mutual_tls, sasl_tls = (f"127.0.0.1:{port + offset}" for offset in (0, 2, 3))
     properties = f"""
 listeners=PLAINTEXT://{unsecured},CONTROLLER://127.0.0.1:{port + 1},SSL://{mutual_tls},SASL_SSL://{sasl_tls}
@@ -85,9 +86,9 @@ super.users=User:ANONYMOUS
         yield SecuredKafka(unsecured, mutual_tls, sasl_tls)
 
 
-def free_ports(count: int, first: int = 19_500) -> int:
-    """The first of `count` ports in a row that are free, not below `first`."""
-    for port in range(first, 29_000, 10):
+def free_ports(count: int) -> int:
+    """`count` free ports in a row, somewhere: other runs look for theirs at the same time."""
+    for port in random.sample(range(19_500, 29_000, 10), 900):
         with ExitStack() as stack:
             try:
                 for number in range(port, port + count):

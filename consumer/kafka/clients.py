@@ -1,12 +1,14 @@
 """librdkafka configuration from the settings, and clients whose errors and log lines reach our logs."""
 
 import logging
+import re
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from consumer.errors import ReaderError
@@ -23,7 +25,7 @@ def _is_news(line: logging.LogRecord) -> bool:
     client, and librdkafka warns of each property that is not for one of them.
     """
     message = line.getMessage()
-    return not message.startswith("FAIL") and "property and will be ignored by this" not in message
+    return not message.startswith(("FAIL", "GETPID")) and "property and will be ignored by this" not in message
 
 
 librdkafka_log = logging.getLogger("librdkafka")
@@ -130,7 +132,8 @@ def transactional_config(settings: Settings) -> dict[str, Any]:
     """
     member = settings.kafka_group_instance_id or uuid4().hex
     return producer_config(settings) | {
-        "transactional.id": f"{settings.kafka_group_id}.{member}",
+        # A member's name can hold no slash, so no two pairs of group and member have the same id.
+        "transactional.id": f"{settings.kafka_group_id}/{member}",
         "transaction.timeout.ms": settings.kafka_transaction_timeout_ms,
         "delivery.timeout.ms": settings.kafka_transaction_publish_timeout_ms,
     }
@@ -174,6 +177,31 @@ def make_producer(config: dict[str, Any]) -> Producer:
         raise KafkaUnavailableError(_refused_configuration(error)) from None
 
 
+class Member(Consumer):
+    """A consumer that commits: `commit_answers` has the answers to its asynchronous commits, None for a good one; they
+    come while it is polled."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.commit_answers: deque[KafkaError | None] = deque()
+        super().__init__(config | {"error_cb": _error_logger(), "on_commit": self._on_commit}, logger=librdkafka_log)
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        self.commit_answers.append(first_error(error, partitions))
+
+
+def first_error(error: KafkaError | None, partitions: list[TopicPartition]) -> KafkaError | None:
+    """The error of a commit as a whole, or else of one of its partitions."""
+    return error or next((partition.error for partition in partitions if partition.error is not None), None)
+
+
+def make_member(config: dict[str, Any]) -> Member:
+    """A consumer that commits. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
+    try:
+        return Member(config)
+    except KafkaException as error:
+        raise KafkaUnavailableError(_refused_configuration(error)) from None
+
+
 class Admin(AdminClient):
     """An admin client; once polled, `errors` says why its connections failed."""
 
@@ -197,8 +225,9 @@ def describe(error: KafkaException | KafkaError) -> str:
 
 
 def _refused_configuration(error: KafkaException) -> str:
+    said = re.sub(r'Invalid value ".*?" for', "Invalid value for", describe(error), flags=re.S)  # it may be a secret
     return (
-        f"Kafka's client refuses the configuration: {describe(error)}. "
+        f"Kafka's client refuses the configuration: {said}. "
         "Check KAFKA_EXTRA_CONFIG and the KAFKA_… settings: ssl.key.location, for example, is KAFKA_SSL_KEY_LOCATION "
         "with KAFKA_SSL_KEY_PASSWORD."
     )

@@ -8,17 +8,15 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaError
 
-from consumer.backoff import Backoff
 from consumer.batch import Lease, Outgoing, Record
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.checkpoint import SERVE_EVERY_S, does_not_fit
 from consumer.kafka.clients import describe
 from consumer.kafka.publisher import PublishError, not_taken
-from consumer.kafka.transactions import TransactionAbortedError, Transactions
+from consumer.kafka.transactions import FencedError, TransactionAbortedError, Transactions
 
 log = structlog.get_logger()
 
-FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 5.0
 MAX_PENDING_BYTES = 16_777_216
 """What one transaction may hold: it is kept in memory until it is committed, to be sent again should it abort."""
 
@@ -41,6 +39,11 @@ class _Pending:
     messages: list[Outgoing]
     next_offsets: dict[Lease, int]
 
+    @property
+    def size_bytes(self) -> int:
+        """What it keeps in memory: what goes out, and what came in."""
+        return sum(len(m.value or b"") + len(m.record.value or b"") for m in self.messages)
+
 
 class ExactlyOnceCheckpoint:
     """Collects batches in a transaction and commits it when `commit_interval_s` has passed since the last commit, or
@@ -59,7 +62,6 @@ class ExactlyOnceCheckpoint:
         too_large: Callable[[Record], Outgoing],
         commit_interval_s: float,
         max_records: int,
-        give_up_after_s: float,
     ) -> None:
         self._transactions = transactions
         self._assignment = assignment
@@ -67,10 +69,8 @@ class ExactlyOnceCheckpoint:
         self._too_large = too_large
         self._commit_interval_s = commit_interval_s
         self._max_records = max_records
-        self._give_up_after_s = give_up_after_s
+        self._one_by_one = False
         self._pending: list[_Pending] = []
-        self._pending_records = 0
-        self._pending_bytes = 0
         self._committed_at_s = 0.0
 
     def complete(self, messages: Sequence[Outgoing], next_offsets: Mapping[Lease, int]) -> None:
@@ -79,9 +79,7 @@ class ExactlyOnceCheckpoint:
         self._drop_void(batch)
         if batch.next_offsets:
             self._pending.append(batch)
-            self._pending_records += len(batch.messages)
-            self._pending_bytes += sum(len(message.value or b"") for message in batch.messages)
-            self._transactions.send(batch.messages)
+            self._transactions.send(batch.messages, one_by_one=self._one_by_one)
 
     def serve(self) -> float:
         """Commit when it is time; returns after how many seconds at most it wants to be called again.
@@ -97,7 +95,6 @@ class ExactlyOnceCheckpoint:
 
     def finish(self) -> None:
         """Commit all that is pending. Raises `PublishError` or `FencedError` when the process must end."""
-        backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S, self._give_up_after_s)
         while self._pending:
             # Asked before the leases are looked at: a lease that is held now was held in this generation, and when it
             # ends afterwards, the brokers refuse the generation.
@@ -108,40 +105,51 @@ class ExactlyOnceCheckpoint:
             try:
                 self._try_commit(metadata)
             except TransactionAbortedError as aborted:
-                self._wait_before_retry(aborted, backoff)
-                self._again()
+                self._wait_before_retry(aborted)
+                self._again_or_say_why(aborted)
 
     def _due_in_s(self) -> float:
         if not self._pending:
             return SERVE_EVERY_S
-        full = self._pending_records >= self._max_records or self._pending_bytes >= MAX_PENDING_BYTES
-        if full or self._transactions.failed or self._assignment.awaited:
+        if self._is_full() or self._transactions.failed or self._assignment.awaited:
             return 0.0
         return min(SERVE_EVERY_S, self._committed_at_s + self._commit_interval_s - time.monotonic())
 
+    def _is_full(self) -> bool:
+        records = sum(len(batch.messages) for batch in self._pending)
+        return records >= self._max_records or sum(batch.size_bytes for batch in self._pending) >= MAX_PENDING_BYTES
+
     def _try_commit(self, metadata: Any) -> None:
         self._transactions.flush()
-        if failed := self._transactions.failed:
-            suspects = [f.outgoing for f in failed if f.error.code() == KafkaError.MSG_SIZE_TOO_LARGE]
-            if not suspects:
-                raise TransactionAbortedError(failed[0].error, not_taken(failed[0]))
+        failed = self._transactions.failed
+        if suspects := [f.outgoing for f in failed if f.error.code() == KafkaError.MSG_SIZE_TOO_LARGE]:
             self._transactions.abort()
             self._replace(suspects)
             self._send_all()
             return
         offsets = {(lease.topic, lease.partition): n for p in self._pending for lease, n in p.next_offsets.items()}
-        self._transactions.commit(offsets, metadata)
+        try:
+            self._transactions.send_offsets(offsets, metadata)
+        except TransactionAbortedError as aborted:
+            if failed:  # it knows the cause, and the message knows for which record and topic
+                cause = aborted.error
+                raise TransactionAbortedError(cause, not_taken(failed[0]._replace(error=cause))) from None
+            raise
+        if failed:  # librdkafka lets no such transaction go on; nothing may be committed in any case
+            raise TransactionAbortedError(failed[0].error, not_taken(failed[0]))
+        self._transactions.commit()
         for pending in self._pending:
             self._assignment.finished(pending.next_offsets)
         self._pending.clear()
-        self._pending_records = self._pending_bytes = 0
         self._committed_at_s = time.monotonic()
 
     def _replace(self, suspects: list[Outgoing]) -> None:
         """Put dead letters in the place of results that are too large for their topic.
 
-        The broker refuses whole protocol batches, so each is tried alone, in a transaction that is aborted.
+        The broker refuses whole protocol batches, so each is tried alone, in a transaction that is aborted. Where each
+        alone is taken, all are sent alone from now on.
         """
+        replaced = 0
         for outgoing in suspects:
             self._transactions.send([outgoing])
             self._transactions.flush()
@@ -150,9 +158,23 @@ class ExactlyOnceCheckpoint:
             if refused and outgoing.is_dead_letter:
                 raise PublishError(does_not_fit(outgoing))
             if refused:
+                replaced += 1
                 letter = self._too_large(outgoing.record)
                 for pending in self._pending:
                     pending.messages = [letter if message is outgoing else message for message in pending.messages]
+        if not replaced:
+            self._send_alone(suspects[0])
+
+    def _send_alone(self, suspect: Outgoing) -> None:
+        if self._one_by_one:
+            raise PublishError(does_not_fit(suspect))
+        self._one_by_one = True
+        log.warning(
+            "results_sent_one_by_one",
+            topic=suspect.topic,
+            meaning="the topic takes less than a protocol batch of 200 kB, so each result waits for the one before it",
+            remedy="raise the topic's max.message.bytes",
+        )
 
     def _drop_all_void(self) -> bool:
         """Drop what is pending and no longer held; says whether there was any."""
@@ -178,10 +200,17 @@ class ExactlyOnceCheckpoint:
 
     def _send_all(self) -> None:
         for pending in self._pending:
-            self._transactions.send(pending.messages)
+            self._transactions.send(pending.messages, one_by_one=self._one_by_one)
 
-    def _wait_before_retry(self, aborted: TransactionAbortedError, backoff: Backoff) -> None:
-        delay_s = None if aborted.error.code() in PERMANENT else backoff.delay_s()
+    def _again_or_say_why(self, aborted: TransactionAbortedError) -> None:
+        """An abort fails where nothing of the transaction came into Kafka; then its own error is the one to tell."""
+        try:
+            self._again()
+        except FencedError as ended:
+            raise FencedError(f"{aborted} {ended}") from None
+
+    def _wait_before_retry(self, aborted: TransactionAbortedError) -> None:
+        delay_s = None if aborted.error.code() in PERMANENT else self._transactions.patience.delay_s()
         if delay_s is None:
             raise PublishError(str(aborted))
         log.warning(

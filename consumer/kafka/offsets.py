@@ -7,14 +7,15 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumer.backoff import Backoff
+from consumer.batch import Lease
 from consumer.errors import ReaderError
 from consumer.kafka.assignment import Assignment
-from consumer.kafka.clients import describe
+from consumer.kafka.clients import Member, describe, first_error
 from consumer.kafka.passing import committing_passes
 
 log = structlog.get_logger()
 
-FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 2.0
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 0.5
 
 
 class CommitError(ReaderError):
@@ -25,47 +26,89 @@ class OffsetCommitter:
     """At-least-once: commits the offsets of acknowledged batches.
 
     For the source's thread: confluent-kafka lets one thread at a time use a consumer, and makes others wait for as long
-    as it polls.
+    as it polls. A commit may take seconds while the group rebalances or a broker hangs, so the thread asks for it and
+    reads on; the answer comes with a later poll. Only a revoke waits: no poll can come in between.
     """
 
-    def __init__(self, consumer: Consumer, assignment: Assignment, *, timeout_s: float) -> None:
+    def __init__(self, consumer: Member, assignment: Assignment, *, timeout_s: float) -> None:
         self._consumer = consumer
         self._assignment = assignment
+        self._timeout_s = timeout_s
         self._backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S, timeout_s)
         self._retry_at_s = 0.0
+        self._asked: dict[Lease, int] = {}
+        self._asked_at_s = 0.0
+        self._answers_to_pass_over = 0
 
-    def serve(self) -> bool:
-        """Commit what is acknowledged; False when something is left to commit, because Kafka did not take it just now.
+    def serve(self, *, wait: bool = False) -> bool:
+        """Commit what is acknowledged; False when something is left to commit, or to be answered.
 
         Raises `CommitError` when Kafka refuses for good or for longer than KAFKA_DELIVERY_TIMEOUT_MS.
         """
+        self._heed_answers()
         acknowledged = self._assignment.acknowledged()
-        if not acknowledged:
+        if not acknowledged:  # whatever failed last was committed since, or its lease has ended
+            self._backoff.reset()
+            self._retry_at_s = 0.0
             return True
-        if time.monotonic() < self._retry_at_s:
+        if time.monotonic() < self._retry_at_s or (self._asked and not wait):
             return False
-        error = self._try([TopicPartition(lease.topic, lease.partition, n) for lease, n in acknowledged.items()])
+        offsets = [TopicPartition(lease.topic, lease.partition, n) for lease, n in acknowledged.items()]
+        if wait:
+            self._answers_to_pass_over += bool(self._asked)
+            self._asked = {}
+            return self._settle(acknowledged, self._commit_and_wait(offsets))
+        self._asked, self._asked_at_s = acknowledged, time.monotonic()
+        if error := self._ask_for_commit(offsets):
+            self._settle(self._asked, error)
+            self._asked = {}
+        return False
+
+    def _heed_answers(self) -> None:
+        while self._consumer.commit_answers:
+            error = self._consumer.commit_answers.popleft()
+            if self._answers_to_pass_over:
+                self._answers_to_pass_over -= 1
+            elif self._asked:
+                self._settle(self._asked, error)
+                self._asked = {}
+        if self._asked and time.monotonic() - self._asked_at_s > self._timeout_s:
+            raise CommitError(_refused("no answer for KAFKA_DELIVERY_TIMEOUT_MS"))
+
+    def _settle(self, offsets: dict[Lease, int], error: KafkaError | None) -> bool:
+        """Note what a commit came to; False when it is to be tried again."""
         if error is None:
-            self._assignment.committed(acknowledged)
+            self._assignment.committed(offsets)
             self._backoff.reset()
             return True
         delay_s = self._backoff.delay_s() if committing_passes(error) else None
         if delay_s is None:
-            raise CommitError(
-                f"Kafka did not take the offsets of published batches: {describe(error)}. They will be read again; "
-                "check the brokers, and that no other process has the same KAFKA_GROUP_INSTANCE_ID."
-            )
+            raise CommitError(_refused(describe(error)))
         self._retry_at_s = time.monotonic() + delay_s
         log.debug("commit_retried", error=describe(error))
         return False
 
-    def _try(self, offsets: list[TopicPartition]) -> KafkaError | None:
+    def _ask_for_commit(self, offsets: list[TopicPartition]) -> KafkaError | None:
         try:
-            committed = self._consumer.commit(offsets=offsets, asynchronous=False)
+            self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as exception:
             error: KafkaError = exception.args[0]
             return error
-        return next((partition.error for partition in committed or [] if partition.error is not None), None)
+        return None
+
+    def _commit_and_wait(self, offsets: list[TopicPartition]) -> KafkaError | None:
+        try:
+            return first_error(None, self._consumer.commit(offsets=offsets, asynchronous=False) or [])
+        except KafkaException as exception:
+            error: KafkaError = exception.args[0]
+            return error
+
+
+def _refused(why: str) -> str:
+    return (
+        f"Kafka did not take the offsets of published batches: {why}. They will be read again; check the brokers, and "
+        "that no other process has the same KAFKA_GROUP_INSTANCE_ID."
+    )
 
 
 class GroupMetadata:
@@ -81,7 +124,7 @@ class GroupMetadata:
         self._consumer = consumer
         self._latest = consumer.consumer_group_metadata()
 
-    def serve(self) -> bool:
+    def serve(self, *, wait: bool = False) -> bool:  # noqa: ARG002 - there is nothing to wait for
         """Renew it while this is a member; nothing is left to do."""
         metadata = self._consumer.consumer_group_metadata()
         if self._consumer.memberid():

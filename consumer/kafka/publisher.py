@@ -53,8 +53,13 @@ class Publisher:
 
     def _send(self, messages: Sequence[Outgoing]) -> list[Outgoing]:
         failed: list[Failed] = []
-        send(self._producer, messages, failed)
-        self._producer.flush()
+        try:
+            send(self._producer, messages, failed)
+            self._producer.flush()
+        except KafkaException as error:  # a fatal one comes out of whatever call serves callbacks
+            raise PublishError(
+                f"Kafka takes nothing more from this member: {describe(error)}. Start it again."
+            ) from None
         for failure in failed:
             if failure.error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
                 raise PublishError(not_taken(failure))

@@ -1,18 +1,22 @@
 """Reads what the input topic holds between two moments, once, as a group of its own that only keeps the offsets."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from consumer.backoff import Backoff
 from consumer.batch import Batch, Item, Lease
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.clients import KafkaUnavailableError, describe
+from consumer.kafka.passing import committing_passes
 from consumer.kafka.reading import offset_ranges
 from consumer.kafka.records import raise_unless_passing, record_of
 from consumer.kafka.source import SERVE_EVERY_S, Offsets
+
+T = TypeVar("T")
 
 ASK_TIMEOUT_S = 60.0
 """The brokers keep the group's offsets back while a transaction of an earlier run is open; what a killed run left open
@@ -51,18 +55,29 @@ def find_spans(consumer: Consumer, topic: str, time_range: TimeRange) -> dict[in
     Raises `KafkaUnavailableError` when the topic, or the group's offsets, cannot be asked.
     """
     ends = {partition: there.high for partition, there in offset_ranges(consumer, topic).items()}
-    try:
-        begins = _first_since(consumer, topic, time_range.from_ms, ends)
-        behind = _first_since(consumer, topic, time_range.to_ms, ends)
-        committed = consumer.committed([TopicPartition(topic, p) for p in ends], timeout=ASK_TIMEOUT_S)
-    except KafkaException as error:
-        raise KafkaUnavailableError(
-            f"{topic} cannot be asked for the offsets of a time: {describe(error)}. Check the brokers, and that this "
-            "user may read the topic and use the group."
-        ) from None
+    begins = _asked(topic, lambda: _first_since(consumer, topic, time_range.from_ms, ends))
+    behind = _asked(topic, lambda: _first_since(consumer, topic, time_range.to_ms, ends))
+    places = [TopicPartition(topic, p) for p in ends]
+    committed = _asked(topic, lambda: consumer.committed(places, timeout=ASK_TIMEOUT_S))
     return {
         place.partition: _span(begins[place.partition], place.offset, behind[place.partition]) for place in committed
     }
+
+
+def _asked(topic: str, ask: Callable[[], T]) -> T:
+    """The brokers' answer; a new group, for example, has no coordinator for a moment."""
+    patience = Backoff(SERVE_EVERY_S, 2.0, ASK_TIMEOUT_S)
+    while True:
+        try:
+            return ask()
+        except KafkaException as exception:
+            delay_s = patience.delay_s() if committing_passes(exception.args[0]) else None
+            if delay_s is None:
+                raise KafkaUnavailableError(
+                    f"{topic} cannot be asked for the offsets of a time: {describe(exception)}. Check the brokers, and "
+                    "that this user may read the topic and use the group."
+                ) from None
+            time.sleep(delay_s)
 
 
 def _span(begin: int, committed: int, end: int) -> Span:
@@ -132,9 +147,9 @@ class RangeSource:
             return None
         return self._batch([first, *self._consumer.consume(self._max_records - 1, timeout=0)])
 
-    def serve_offsets(self) -> None:
-        """Do what offsets need of this thread, while it waits elsewhere than in `take`."""
-        self._offsets.serve()
+    def serve_offsets(self) -> bool:
+        """Do what offsets need of this thread, while it waits elsewhere than in `take`; True when nothing is left."""
+        return self._offsets.serve()
 
     def put_back_pressure(self) -> None:
         """Wait a moment."""
@@ -148,7 +163,7 @@ class RangeSource:
         """Commit what is finished, and let go of the topic."""
         deadline = time.monotonic() + CLOSE_TIMEOUT_S
         try:
-            while not self._offsets.serve() and time.monotonic() < deadline:
+            while not self._offsets.serve(wait=True) and time.monotonic() < deadline:
                 time.sleep(SERVE_EVERY_S)
         finally:
             self._consumer.close()
@@ -188,5 +203,5 @@ class RangeSource:
     def _finish(self, timeout_s: float) -> None:
         """Wait for what is in flight, however slow the model is: only a stop has a deadline."""
         drained = self._assignment.wait_until_finished(self._assignment.partitions(), timeout_s)
-        if drained and self._offsets.serve():
+        if drained and self._offsets.serve(wait=True):
             self._progress.finished = True

@@ -20,8 +20,10 @@ SERVE_EVERY_S = 0.1
 class Offsets(Protocol):
     """What becomes of the offsets, as far as it needs the thread that owns the consumer."""
 
-    def serve(self) -> bool:
-        """Do what there is to do; True when nothing is left. Raises when the process must end."""
+    def serve(self, *, wait: bool = False) -> bool:
+        """Do what there is to do; True when nothing is left. With `wait` it may block, as a revoke needs it; without it
+        must not. Raises when the process must end.
+        """
         ...
 
 
@@ -63,9 +65,9 @@ class Source:
             [first, *self._consumer.consume(self._max_records - 1, timeout=0)] if self._max_records > 1 else [first]
         )
 
-    def serve_offsets(self) -> None:
-        """Do what offsets need of this thread, while it waits elsewhere than in `take`."""
-        self._offsets.serve()
+    def serve_offsets(self) -> bool:
+        """Do what offsets need of this thread, while it waits elsewhere than in `take`; True when nothing is left."""
+        return self._offsets.serve()
 
     def put_back_pressure(self) -> None:
         """Keep the membership alive while the pipeline is full: pause the partitions (once) and poll."""
@@ -111,8 +113,9 @@ class Source:
         consumer.incremental_assign(partitions)
         self._assignment.grant(_keys(partitions))
         self._offsets.serve()  # before anything of them can be committed, the generation they belong to is known
-        if self._paused and partitions:
-            consumer.pause(partitions)
+        # librdkafka keeps a pause over revocation: one taken away while paused and given back would stay silent.
+        if partitions:
+            (consumer.pause if self._paused else consumer.resume)(partitions)
         self._bind_partitions()
         log.info("partitions_assigned", added=_names(partitions))
 
@@ -138,11 +141,13 @@ class Source:
         rebalance.
         """
         while True:
+            if self._assignment.abandoned:
+                return False, False
             served = self._offsets.serve()
             slice_s = max(0.0, min(SERVE_EVERY_S, deadline - time.monotonic()))
             drained = self._assignment.wait_until_finished(partitions, slice_s)
-            committed = served if not drained else self._offsets.serve()
-            if (drained and committed) or self._assignment.abandoned or time.monotonic() >= deadline:
+            committed = served if not drained else self._offsets.serve(wait=True)
+            if (drained and committed) or time.monotonic() >= deadline:
                 return drained, committed
             if drained:
                 time.sleep(slice_s)

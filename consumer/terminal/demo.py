@@ -71,13 +71,16 @@ def built_in_records() -> Iterator[InputRecord]:
 
 
 def demo_settings(bootstrap: str, redis_url: str, *, built_in: bool) -> Settings:
-    """The person's own settings, with the embedded broker and cache in place of theirs."""
+    """The person's own settings, but for the embedded broker and cache, and for what those cannot do."""
     overrides: dict[str, Any] = {
         "kafka_bootstrap_servers": bootstrap,
         "redis_url": redis_url,
         "kafka_auto_offset_reset": "earliest",
         "kafka_security_protocol": "PLAINTEXT",
         "kafka_sasl_mechanism": "",
+        "kafka_sasl_oauth_hook": "",
+        "delivery": "at-least-once",
+        "dead_letter_pause": False,
         "kafka_extra_config": {"fetch.wait.max.ms": FETCH_WAIT_MAX_MS},
     }
     if built_in:

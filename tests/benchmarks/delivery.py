@@ -11,8 +11,11 @@ import argparse
 import math
 import statistics
 import sys
+import time
 
-from tests.chaos.scenario import Options, scene
+import pytest
+
+from tests.chaos.scenario import Options, scene, stop_on_sigterm
 
 SECONDS_PER_TEXT = {"instant model": 0.0, "2 ms a text": 0.002}
 DELIVERIES = ("at-least-once", "exactly-once")
@@ -23,7 +26,7 @@ def rate_per_s(delivery: str, bootstrap: str, comments: int, seconds_per_text: f
     with scene(Options(delivery=delivery), bootstrap, max_batch_records=256) as here:
         flow = here.flow(math.inf)
         while len(flow.acknowledged) < comments:
-            pass
+            time.sleep(0.01)
         flow.stop()
         seen = here.seen()
         here.member("member", {"CHAOS_SECONDS_PER_TEXT": str(seconds_per_text)}).start()
@@ -40,14 +43,25 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="how often each is measured, in turns")
     parser.add_argument("--seconds", type=float, default=8.0, help="about how long one measurement takes")
     options = parser.parse_args()
+    stop_on_sigterm()
+    try:
+        measure(options.pairs, options.seconds)
+    except pytest.skip.Exception as reason:
+        sys.exit(f"Nothing was measured: {reason}")
+
+
+def measure(pairs: int, seconds: float) -> None:
+    """Print a line for each pair and the ratios of each model."""
     with scene(Options()) as broker:
         bootstrap = broker.settings.kafka_bootstrap_servers
         for name, seconds_per_text in SECONDS_PER_TEXT.items():
-            comments = int(options.seconds * (0.6 / seconds_per_text if seconds_per_text else 6_000))
+            comments = int(seconds * (0.6 / seconds_per_text if seconds_per_text else 6_000))
             rates: dict[str, list[float]] = {delivery: [] for delivery in DELIVERIES}
-            for _ in range(options.pairs):
+            for _ in range(pairs):
                 for delivery in DELIVERIES:
                     rates[delivery].append(rate_per_s(delivery, bootstrap, comments, seconds_per_text))
+                sys.stdout.write(f"  {', '.join(f'{d} {r[-1]:,.0f}/s' for d, r in rates.items())}\n")
+                sys.stdout.flush()
             ratios = sorted(once / least for least, once in zip(*rates.values(), strict=True))
             medians = ", ".join(f"{d} {statistics.median(r):,.0f}/s" for d, r in rates.items())
             sys.stdout.write(

@@ -1,11 +1,14 @@
 """Exactly-once on Apache Kafka: what a killed, fenced or slow member leaves behind, and both rebalance protocols."""
 
+import random
 import time
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer
 
 from consumer.app import run_with
+from consumer.backoff import Backoff
 from consumer.batch import Outgoing
 from consumer.kafka.clients import consumer_config, make_producer, transactional_config
 from consumer.kafka.transactions import FencedError, TransactionAbortedError, Transactions
@@ -16,10 +19,14 @@ from tests.fakes import WordEngine, record
 from tests.integration.conftest import MakeSettings, embedded_settings
 from tests.stream import comment, committed, member, produce, subscriber
 
+SMALL_BATCHES: Any = {"batch.size": 9_000}
+
 
 def transactions(settings: Settings) -> Transactions:
-    made = Transactions(make_producer(transactional_config(settings)), publish_timeout_s=5, give_up_after_s=30)
-    made.initialise()
+    made = Transactions(
+        make_producer(transactional_config(settings)), publish_timeout_s=5, patience=Backoff(0.1, 1, 30)
+    )
+    made.initialise(lambda: False)
     return made
 
 
@@ -46,14 +53,15 @@ def test_a_restarted_member_with_its_own_name_ends_at_once_what_its_killed_prede
     successor = transactions(settings)
     successor.send([result(settings, b"done")])
     successor.flush()
-    successor.commit({(settings.input_topic, 0): 1}, group_metadata(settings))
+    successor.send_offsets({(settings.input_topic, 0): 1}, group_metadata(settings))
+    successor.commit()
     with subscriber(settings) as results:
         (message,) = results.read(1, timeout_s=30)
         results.read_no_more()
     assert message.value() == b"done"
     assert committed(settings) == 1
     with pytest.raises((FencedError, TransactionAbortedError)):
-        killed.commit({(settings.input_topic, 0): 5}, group_metadata(settings))
+        killed.send_offsets({(settings.input_topic, 0): 5}, group_metadata(settings))
     assert committed(settings) == 1, "nothing of the fenced one counts"
 
 
@@ -74,7 +82,7 @@ def test_offsets_of_a_member_that_the_group_does_not_know_are_refused_and_its_re
         zombie.send([result(settings, b"from a zombie")])
         zombie.flush()
         with pytest.raises(TransactionAbortedError):
-            zombie.commit({(settings.input_topic, 0): 9}, metadata)
+            zombie.send_offsets({(settings.input_topic, 0): 9}, metadata)
         zombie.abort()
         results.read_no_more()
     assert committed(settings) == 1
@@ -135,3 +143,53 @@ def test_a_revoke_does_not_wait_for_the_commit_interval(make_apache_settings: Ma
         results.read_no_more()
         assert len(results.messages) == 200
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
+def test_partitions_taken_away_in_back_pressure_are_read_on_when_they_come_back(
+    make_apache_settings: MakeSettings, delivery: str
+) -> None:
+    settings = make_apache_settings(delivery=delivery, max_batch_records=5, shutdown_timeout_s=5)
+    produce(settings, (comment(f"c-{n}", f"text {n}") for n in range(200)))
+    engine = WordEngine()
+    engine.gate.clear()
+    with subscriber(settings) as results, member(settings, engine):
+        time.sleep(4)
+        with member(settings, WordEngine(seconds_per_text=0.05)):
+            results.read(1)
+        engine.gate.set()
+        results.read(200)
+        assert {event.comment.id for event in results.events()} == {f"c-{n}" for n in range(200)}
+
+
+def test_results_that_their_topic_takes_only_one_by_one_come_out_once(make_apache_settings: MakeSettings) -> None:
+    settings = make_apache_settings(delivery="exactly-once", topic_partitions=1, input_max_record_bytes=20_000)
+    produce(
+        settings,
+        (comment(f"c-{n}", f"{n} " + random.Random(n).randbytes(2_000).hex()) for n in range(60)),
+        **SMALL_BATCHES,
+    )
+    with member(settings, WordEngine()), subscriber(settings) as results:
+        results.read(60)
+        results.read_no_more()
+        assert sorted(results.numbers()) == list(range(60))
+        assert not results.dead_letters()
+
+
+def test_a_member_whose_transactions_another_process_took_over_says_so(make_apache_settings: MakeSettings) -> None:
+    settings = make_apache_settings(delivery="exactly-once", kafka_group_instance_id="member-1")
+    first = transactions(settings)
+    first.send([result(settings, b"half done")])
+    transactions(settings)
+    with pytest.raises(FencedError, match="This member was fenced"):
+        send_and_wait(first, [result(settings, b"more")] * 100)
+
+
+def send_and_wait(sender: Transactions, messages: list[Outgoing]) -> None:
+    """Send and wait for the acknowledgements, and for an error that comes a moment later."""
+    sender.send(messages)
+    sender.flush()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        sender.poll()
+        time.sleep(0.1)

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumer.backoff import Backoff
 from consumer.batch import Lease, Outgoing, Record
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.exactly_once import ExactlyOnceCheckpoint
@@ -31,22 +32,32 @@ class FakeTransactions:
         self.failed: list[Failed] = []
         self.commit_errors: list[int] = []
         self.too_large: set[bytes | None] = set()
+        self.most_together = 1_000
         self.generations: list[Any] = []
+        self.patience = Backoff(0.1, 1.0, 0.3)
+        self._offsets: Mapping[tuple[str, int], int] = {}
 
-    def send(self, messages: Sequence[Outgoing]) -> None:
+    def send(self, messages: Sequence[Outgoing], *, one_by_one: bool = False) -> None:
         self.open += messages
-
-    def flush(self) -> None:
-        if any(message.value in self.too_large for message in self.open):
+        together = not one_by_one and len(messages) > self.most_together
+        if together or any(message.value in self.too_large for message in messages):
             self.failed = [Failed(message, KafkaError(TOO_LARGE)) for message in self.open]
 
-    def commit(self, next_offsets: Mapping[tuple[str, int], int], group_metadata: Any) -> None:
+    def flush(self) -> None:
+        pass
+
+    def send_offsets(self, next_offsets: Mapping[tuple[str, int], int], group_metadata: Any) -> None:
         self.generations.append(group_metadata)
         if self.commit_errors:
             raise TransactionAbortedError(KafkaError(self.commit_errors.pop(0)))
+        self._offsets = next_offsets
+
+    def commit(self) -> None:
+        assert not self.failed, "librdkafka commits no transaction with a failed message"
         self.committed += self.open
-        self.offsets |= next_offsets
+        self.offsets |= self._offsets
         self.open, self.commits = [], self.commits + 1
+        self.patience.reset()
 
     def abort(self) -> None:
         self.open, self.failed, self.aborts = [], [], self.aborts + 1
@@ -70,7 +81,6 @@ class Bench:
             too_large=lambda refused: outgoing(refused, b"dead", is_dead_letter=True),
             commit_interval_s=commit_interval_s,
             max_records=max_records,
-            give_up_after_s=0.3,
         )
         self.next_offset = [0, 0]
 
@@ -225,6 +235,25 @@ def test_a_result_too_large_for_its_topic_becomes_a_dead_letter_and_its_neighbou
     bench.checkpoint.finish()
     assert bench.committed == [b"0-0", b"dead", b"0-1"]
     assert bench.transactions.offsets == {("comments", 0): 2, ("comments", 1): 1}
+
+
+def test_a_topic_that_takes_results_only_one_by_one_gets_them_so() -> None:
+    bench = Bench()
+    bench.transactions.most_together = 1
+    bench.complete(0, 1)
+    bench.checkpoint.finish()
+    bench.complete(0, 1)
+    bench.checkpoint.finish()
+    assert bench.committed == [b"0-0", b"1-0", b"0-1", b"1-1"]
+
+
+def test_a_failed_message_is_never_committed_whatever_the_cause() -> None:
+    bench = Bench()
+    bench.complete(0)
+    bench.transactions.failed = [Failed(bench.transactions.open[0], KafkaError(KafkaError._MSG_TIMED_OUT))]
+    bench.checkpoint.finish()
+    assert bench.committed == [b"0-0"]
+    assert bench.transactions.aborts == 1
 
 
 def test_a_dead_letter_that_its_topic_does_not_take_ends_the_process_and_nothing_is_committed() -> None:

@@ -26,6 +26,7 @@ class ListSource:
         self.exhausted = False
         self.back_pressure = 0
         self.released = 0
+        self.serves_left = 0
 
     def take(self, timeout_s: float) -> Batch | None:
         if self.batches:
@@ -38,8 +39,9 @@ class ListSource:
         self.back_pressure += 1
         time.sleep(0.005)
 
-    def serve_offsets(self) -> None:
-        pass
+    def serve_offsets(self) -> bool:
+        self.serves_left -= 1
+        return self.serves_left < 0
 
     def release(self) -> None:
         self.released += 1
@@ -100,6 +102,10 @@ class Bench:
 
     def run(self, *batches: Batch, until: Callable[[], bool] | None = None) -> ListSource:
         source = ListSource(batches)
+        self.run_from(source, until or (lambda: source.exhausted))
+        return source
+
+    def run_from(self, source: ListSource, until: Callable[[], bool]) -> None:
         outputs = Outputs(
             results_topic="results",
             dead_letter_topic="dead",
@@ -119,8 +125,7 @@ class Bench:
             alarm=self.alarm,
             shutdown_timeout_s=self.shutdown_timeout_s,
         )
-        pipeline.run(until or (lambda: source.exhausted))
-        return source
+        pipeline.run(until)
 
 
 def test_every_record_comes_out_in_order_and_its_offset_is_committed_after() -> None:
@@ -236,3 +241,11 @@ def test_a_bug_in_a_stage_ends_the_pipeline_without_quoting_what_it_was_about(ca
         bench.run(bench.texts("a"), until=lambda: False)
     assert "private" not in str(raised.value)
     assert "private" not in caplog.text
+
+
+def test_a_stop_waits_until_the_offsets_of_finished_work_are_committed() -> None:
+    bench = Bench()
+    source = ListSource([bench.texts("a")])
+    source.serves_left = 3
+    bench.run_from(source, until=lambda: source.exhausted)
+    assert source.serves_left < 0
