@@ -2,17 +2,15 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from hashlib import sha256
 
-from confluent_kafka import Consumer
 from pydantic import TypeAdapter, ValidationError
 
 from consumer.app import LoadedModel, run_pipeline
-from consumer.dead_letter_alarm import DeadLetterAlarm
 from consumer.kafka.assignment import Assignment
-from consumer.kafka.clients import consumer_config, make_admin, make_consumer
+from consumer.kafka.clients import Member, consumer_config, make_admin, make_member
 from consumer.kafka.embedded import is_embedded
 from consumer.kafka.range_source import RangeProgress, RangeSource, Span, TimeRange, find_spans
 from consumer.kafka.source import Offsets
@@ -25,18 +23,20 @@ from schemas import DeadLetterReason
 MEMBER = "reprocess"
 
 
-class Outcomes(DeadLetterAlarm):
-    """What came out, by reason, None for a tagged comment; rings like the alarm of any member."""
+class Outcomes:
+    """What came out, by reason, None for a tagged comment. It takes the place of the stream's alarm and only counts: a
+    range is done once, and the summary names its dead letters."""
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.dead_letter_alarm_share, settings.dead_letter_pause)
+    def __init__(self) -> None:
         self._counts: Counter[DeadLetterReason | None] = Counter()
 
-    def count(self, reasons: Iterable[DeadLetterReason | None]) -> None:
+    def count(self, reasons: Sequence[DeadLetterReason | None]) -> None:
         """Count the outcomes of a batch."""
-        reasons = list(reasons)
         self._counts.update(reasons)
-        super().count(reasons)
+
+    def poll(self) -> bool:
+        """Never holds a run back, however many dead letters there are."""
+        return False
 
     @property
     def dead_letters(self) -> dict[DeadLetterReason, int]:
@@ -68,7 +68,6 @@ def settings_of_run(settings: Settings, time_range: TimeRange, results_topic: st
             "kafka_group_instance_id": MEMBER,
             "kafka_group_protocol": "classic",
             "kafka_auto_offset_reset": "earliest",
-            "dead_letter_pause": False,
         }
     )
 
@@ -113,8 +112,8 @@ def run_range(
     run_pipeline(run, engine, policy, lambda: stopping() or progress.finished, consumer, open_source, outcomes)
 
 
-def _make_consumer(run: Settings) -> Consumer:
-    return make_consumer(consumer_config(run) | {"enable.partition.eof": True})
+def _make_consumer(run: Settings) -> Member:
+    return make_member(consumer_config(run) | {"enable.partition.eof": True})
 
 
 def _check_range(time_range: TimeRange) -> None:

@@ -35,19 +35,21 @@ def read_contents(
     *,
     idle_s: float,
     stopping: Callable[[], bool],
-    on_records: Callable[[int], None],
+    on_read: Callable[[int], None],
 ) -> Contents:
-    """Read the whole topic; `on_records` is told how many records came.
+    """Read the whole topic; `on_read` is told how many records were read so far.
 
     Raises `StoppedError` when a signal came before the end, `KafkaUnavailableError` when the topic cannot be read.
     """
     starts = {partition: there.low for partition, there in ranges.items()}
     ends = {partition: there.high for partition, there in ranges.items()}
     contents = Contents()
+    read = 0
     for records in read_batches(consumer, topic, starts, ends, idle_s=idle_s, stopping=stopping):
         for record in records:
             contents.add(record)
-        on_records(len(records))
+        read += len(records)
+        on_read(read)
     if stopping():
         raise StoppedError(f"Stopped by a signal before {topic} was read to its end; nothing was changed.")
     return contents

@@ -10,9 +10,10 @@ from consumer.backoff import Backoff
 from consumer.batch import Headers
 from consumer.dead_letters import DeadLetter, WholeLetter
 from consumer.errors import ReaderError
-from consumer.kafka.clients import KafkaUnavailableError, describe, make_producer, producer_config
+from consumer.kafka.clients import describe, make_admin, make_producer, producer_config
 from consumer.kafka.embedded import is_embedded
-from consumer.kafka.topics import REACH_TIMEOUT_S
+from consumer.kafka.topics import reach
+from consumer.kafka.transactions import FENCED
 from consumer.settings import Settings
 from schemas.dead_letter import receipt_to_kafka, replay_headers
 
@@ -23,7 +24,6 @@ TRANSACTION_BYTES = 16_777_216
 CALL_TIMEOUT_S = 10.0
 FIRST_RETRY_S, LONGEST_RETRY_S, RETRY_FOR_S = 0.1, 2.0, 10.0
 ANY_PARTITION = -1
-FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 
 
 class ReplayError(ReaderError):
@@ -39,6 +39,9 @@ class Replay:
     """
 
     def __init__(self, settings: Settings) -> None:
+        """Raises `KafkaUnavailableError` when no broker answers, `ReplayError` where a replay would not be safe."""
+        # First of all: a producer warns of its own, and says less, when no broker lets it in.
+        self._partitions = _input_partitions(settings)
         self._input_topic = settings.input_topic
         self._dead_letter_topic = settings.dead_letter_topic
         # Named after the topic and not after the group: people with different groups may replay the same topic.
@@ -55,30 +58,7 @@ class Replay:
                 "log_level": 2,  # aborted transactions: they are tried again or told of here
             }
         )
-        self._partitions = 0
         self._failed: list[KafkaError] = []
-
-    def check(self) -> None:
-        """Look at the brokers and the input topic. Raises `ReplayError` where a replay would not be safe."""
-        try:
-            # Of all topics: brokers may create a topic that a producer asks for by its name.
-            metadata = self._producer.list_topics(timeout=REACH_TIMEOUT_S)
-        except KafkaException as error:
-            raise KafkaUnavailableError(
-                f"No Kafka broker answered within {REACH_TIMEOUT_S:.0f} s: {describe(error)}. Check "
-                "KAFKA_BOOTSTRAP_SERVERS, the network and the KAFKA_SECURITY_… settings."
-            ) from None
-        if is_embedded(metadata.cluster_id):
-            raise ReplayError(
-                "These brokers are librdkafka's mock cluster, which accepts transactions and does not isolate them: a "
-                "replay that is cut off could be done twice. Replay on a real Kafka."
-            )
-        if self._input_topic not in metadata.topics:
-            raise ReplayError(
-                f"The brokers have no topic {self._input_topic} to replay into. Check INPUT_TOPIC and that this user "
-                "may write to it; create the topics with `moderate topics create`."
-            )
-        self._partitions = len(metadata.topics[self._input_topic].partitions)
 
     def begin(self) -> None:
         """Take over from any earlier replay. Raises `ReplayError` when Kafka does not allow it."""
@@ -210,6 +190,22 @@ def transactions_of(letters: Iterable[WholeLetter]) -> Iterator[list[WholeLetter
             batch, size_bytes = [], 0
     if batch:
         yield batch
+
+
+def _input_partitions(settings: Settings) -> int:
+    # Of all topics: brokers may create a topic that they are asked about by its name.
+    metadata = reach(make_admin(settings), settings)
+    if is_embedded(metadata.cluster_id):
+        raise ReplayError(
+            "These brokers are librdkafka's mock cluster, which accepts transactions and does not isolate them: a "
+            "replay that is cut off could be done twice. Replay on a real Kafka."
+        )
+    if settings.input_topic not in metadata.topics:
+        raise ReplayError(
+            f"The brokers have no topic {settings.input_topic} to replay into. Check INPUT_TOPIC and that this user "
+            "may write to it; create the topics with `moderate topics create`."
+        )
+    return len(metadata.topics[settings.input_topic].partitions)
 
 
 def _raise_if_fenced(error: KafkaError) -> None:

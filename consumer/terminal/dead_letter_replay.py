@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from confluent_kafka import Consumer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from consumer.dead_letters import DeadLetter, Plan, Position, Selection, plan
 from consumer.kafka.dead_letters import dead_letter_reader, ranges_with_open_transactions, read_letters
 from consumer.kafka.replay import ANY_PARTITION, Replay, transactions_of
 from consumer.settings import Settings
-from consumer.terminal.dead_letters import IDLE_S, contents_of, progress
-from consumer.terminal.text import printable
+from consumer.terminal.dead_letters import IDLE_S, contents_of
+from consumer.terminal.printing import print_uncut, progress_bar, say
 
 PLANNED_SHOWN = 20
 POSITIONS_SHOWN = 10
@@ -50,7 +48,6 @@ def replay_dead_letters(
     replayed until then is printed and stays replayed.
     """
     replay = Replay(settings)
-    replay.check()
     if not dry_run:
         replay.begin()
     idle_s = IDLE_S + settings.kafka_transaction_timeout_ms / 1000
@@ -73,12 +70,12 @@ def _pretend(replay: Replay, outcome: Outcome, settings: Settings) -> None:
     letters = outcome.planned.letters
     for letter in letters[:PLANNED_SHOWN]:
         home = replay.home(letter)
-        _say(
+        say(
             f"{letter.position} {letter.reason}, attempt {letter.attempts + 1}: to {settings.input_topic}, "
             f"{'the partition of its key' if home == ANY_PARTITION else f'partition {home}'}"
         )
     if len(letters) > PLANNED_SHOWN:
-        _say(f"… and {len(letters) - PLANNED_SHOWN:,} more")
+        say(f"… and {len(letters) - PLANNED_SHOWN:,} more")
     outcome.replayed.update(letter.reason.value for letter in letters)
 
 
@@ -88,7 +85,7 @@ def _send(
     letters = read_letters(
         consumer, settings.dead_letter_topic, outcome.planned.letters, idle_s=IDLE_S, stopping=stopping
     )
-    with progress(f"replaying into {settings.input_topic}", len(outcome.planned.letters)) as advance:
+    with progress_bar(f"replaying into {settings.input_topic}") as show:
         for batch in transactions_of(letters):
             if stopping():
                 return
@@ -96,13 +93,14 @@ def _send(
             outcome.too_large += too_large
             outcome.replayed.update(letter.reason.value for letter, _ in batch)
             outcome.replayed.subtract(letter.reason.value for letter in too_large)
-            advance(len(batch))
+            show(len(outcome.planned.letters) - outcome.unsent, len(outcome.planned.letters))
 
 
 def _show(outcome: Outcome, replayed: str, topic: str) -> None:
-    table = Table(title=f"Replay into {topic}", show_header=False, title_justify="left", min_width=50)
+    table = Table(title="Replay", show_header=False, title_justify="left", min_width=50)
     table.add_column(style="bold")
     table.add_column(justify="right")
+    table.add_row("into", topic)
     table.add_row(replayed, f"{outcome.replayed.total():,}")
     for reason, count in sorted(outcome.replayed.items()):
         table.add_row(f"  {reason}", f"{count:,}")
@@ -117,7 +115,7 @@ def _show(outcome: Outcome, replayed: str, topic: str) -> None:
     for name, count in left.items():
         if count:
             table.add_row(name, f"{count:,}")
-    Console().print(table)
+    print_uncut(table)
 
 
 def _explain(outcome: Outcome, max_attempts: int, *, stopped: bool) -> None:
@@ -125,25 +123,21 @@ def _explain(outcome: Outcome, max_attempts: int, *, stopped: bool) -> None:
     planned = outcome.planned
     if outcome.unsent:
         because = "a signal came; run it again" if stopped else "the topic's retention removed them meanwhile"
-        _say(f"{outcome.unsent:,} left: {because}")
+        say(f"{outcome.unsent:,} left: {because}")
     if planned.exhausted:
-        _say(
-            f"{planned.exhausted:,} left: they have failed again after {max_attempts} replays or more; mend what makes "
-            "them fail, then raise --max-attempts"
+        say(
+            f"{planned.exhausted:,} left: their header dlq.attempts says {max_attempts} or more; mend what makes them "
+            "fail, then raise --max-attempts"
         )
     if outcome.too_large:
-        _say(
+        say(
             f"{len(outcome.too_large):,} left: the input topic refuses them as too large with their attempts on "
             f"them; raise its max.message.bytes a little: {_some(letter.position for letter in outcome.too_large)}"
         )
     if planned.missing:
-        _say(f"no dead letter lies at {_some(planned.missing)}")
+        say(f"no dead letter lies at {_some(planned.missing)}")
 
 
 def _some(positions: Iterable[Position]) -> str:
     first = list(islice(positions, POSITIONS_SHOWN + 1))
     return ", ".join(map(str, first[:POSITIONS_SHOWN])) + (", …" if len(first) > POSITIONS_SHOWN else "")
-
-
-def _say(sentence: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(printable(sentence)))

@@ -10,8 +10,10 @@ from rich.text import Text
 from consumer.batch import Record
 from consumer.dead_letters import Position
 from consumer.errors import ReaderError
+from consumer.kafka.clients import make_admin
 from consumer.kafka.dead_letters import dead_letter_reader
-from consumer.kafka.reading import offset_ranges, read_batches
+from consumer.kafka.reading import OffsetRange, offset_ranges, read_batches
+from consumer.kafka.topics import reach
 from consumer.settings import Settings
 from consumer.terminal.dead_letters import IDLE_S, moment
 from consumer.terminal.text import printable
@@ -47,6 +49,7 @@ def show_dead_letter(
 
 
 def _read(settings: Settings, position: Position, stopping: Callable[[], bool]) -> Record:
+    reach(make_admin(settings), settings)
     topic = settings.dead_letter_topic
     partition, offset = position
     with closing(dead_letter_reader(settings)) as consumer:
@@ -59,10 +62,15 @@ def _read(settings: Settings, position: Position, stopping: Callable[[], bool]) 
             for records in read_batches(consumer, topic, starts, ends, idle_s=IDLE_S, stopping=stopping):
                 if records:
                     return records[0]
-    offsets = f"has offsets {there.low} to {there.high - 1}" if there.low < there.high else "is empty"
-    raise NoSuchRecordError(
-        f"{topic} has no record at {position}: partition {partition} {offsets}; the marks of transactions among them "
-        "are no records. `moderate dead-letters list` names some that are there."
+    raise NoSuchRecordError(f"{topic} has no record at {position}: partition {partition} {_holds(there)}")
+
+
+def _holds(there: OffsetRange) -> str:
+    if there.low == there.high:
+        return "is empty."
+    return (
+        f"has offsets {there.low} to {there.high - 1}; the marks of transactions among them are no records. "
+        "`moderate dead-letters list` names some that are there."
     )
 
 

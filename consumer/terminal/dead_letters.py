@@ -1,8 +1,8 @@
 """`moderate dead-letters list`: what the dead-letter topic holds, by reason."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,15 +10,17 @@ import typer
 from confluent_kafka import Consumer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from consumer.dead_letters import Contents, DeadLetter, Selection
+from consumer.kafka.clients import make_admin
 from consumer.kafka.dead_letters import dead_letter_reader, read_contents
 from consumer.kafka.reading import OffsetRange, offset_ranges
+from consumer.kafka.topics import reach
 from consumer.settings import Settings
 from consumer.terminal.moment import moment_text
+from consumer.terminal.printing import counted, print_uncut, progress_bar
 
 IDLE_S = 30.0
 
@@ -67,6 +69,7 @@ def list_dead_letters(settings: Settings, selection: Selection, *, as_json: bool
 
     Raises `KafkaUnavailableError` when the topic cannot be read, `StoppedError` when a signal came first.
     """
+    reach(make_admin(settings), settings)
     topic = settings.dead_letter_topic
     with closing(dead_letter_reader(settings)) as consumer:
         contents = contents_of(consumer, topic, offset_ranges(consumer, topic), idle_s=IDLE_S, stopping=stopping)
@@ -87,19 +90,12 @@ def contents_of(
 ) -> Contents:
     """`read_contents` with a progress bar."""
     total = sum(there.high - there.low for there in ranges.values())
-    with progress(f"reading {topic}", total) as advance:
-        return read_contents(consumer, topic, ranges, idle_s=idle_s, stopping=stopping, on_records=advance)
+    with progress_bar(f"reading {topic}") as show:
 
+        def on_read(records: int) -> None:
+            show(records, total)
 
-@contextmanager
-def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error, where that is a terminal, and gone at the end; yields what moves it on."""
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal)
-    with bar:
-        task = bar.add_task(description, total=total)
-        yield lambda count: bar.advance(task, count)
+        return read_contents(consumer, topic, ranges, idle_s=idle_s, stopping=stopping, on_read=on_read)
 
 
 def summarise(contents: Contents, selection: Selection) -> Summary:
@@ -145,14 +141,14 @@ def moment(timestamp_ms: int) -> str:
 def _show(topic: str, summary: Summary) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if summary.by_reason:
-        console.print(_table(summary))
+        print_uncut(_table(summary))
     console.print(
-        f"{topic}: {summary.letters:,} dead letters, {summary.replayed:,} of them replayed"
+        f"{topic}: {counted(summary.letters, 'dead letter')}, {summary.replayed:,} replayed"
         if summary.letters
         else f"{topic}: no dead letters"
     )
     if summary.others:
-        console.print(f"{summary.others:,} records there are no dead letters and were left out")
+        console.print(f"left out: {counted(summary.others, 'record')} of other kinds")
 
 
 def _table(summary: Summary) -> Table:

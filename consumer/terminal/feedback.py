@@ -15,6 +15,7 @@ from rich.text import Text
 from consumer.kafka.reading import OffsetRange, batches, make_reader, offset_ranges
 from consumer.settings import Settings
 from consumer.settings_parsing import SettingsError
+from consumer.terminal.printing import say
 from consumer.terminal.text import printable
 from consumer.training.corrections import Rejected
 from consumer.training.feedback_journal import REJECTED, Added, Journal, open_journal
@@ -85,7 +86,7 @@ def collect(
             report = journal.write_dataset()
     _show(directory, outcome, report)
     if stopping() and not follow:
-        _say("stopped by a signal; run it again to read on to the end of the topic")
+        say("stopped by a signal; run it again to read on to the end of the topic")
 
 
 def _warn_of_expired(ranges: Mapping[int, OffsetRange], last: Mapping[int, int]) -> None:
@@ -95,7 +96,7 @@ def _warn_of_expired(ranges: Mapping[int, OffsetRange], last: Mapping[int, int])
         if partition in ranges
     }
     if any(expired.values()):
-        _say(
+        say(
             f"warning: {sum(expired.values()):,} offsets were deleted by the topic's retention before they were "
             "collected; collect more often, or keep records longer (retention.ms)"
         )
@@ -113,9 +114,9 @@ def _progress() -> Progress:
 
 def _show(directory: Path, outcome: Outcome, report: Mapping[str, Any]) -> None:
     for entry in outcome.first_rejected:
-        _say(f"rejected: partition {entry.partition}, offset {entry.offset}: {entry.reason}")
+        say(f"rejected: partition {entry.partition}, offset {entry.offset}: {entry.reason}")
     if outcome.rejected:
-        _say(f"{outcome.rejected:,} rejected; all of them, with their reasons, are in {directory / REJECTED}")
+        say(f"{outcome.rejected:,} rejected; all of them, with their reasons, are in {directory / REJECTED}")
     table = Table(title="Feedback", show_header=False, title_justify="left", min_width=60)
     table.add_column(style="bold")
     table.add_column()
@@ -130,7 +131,7 @@ def _show(directory: Path, outcome: Outcome, report: Mapping[str, Any]) -> None:
     table.add_row("version", report["version"][:12])
     Console().print(table)
     if report["rows"]:
-        _say(f"next: moderate train fit DATA --feedback {directory} --continue-from MODEL --output NEW")
+        say(f"next: moderate train fit DATA --feedback {directory} --continue-from MODEL --output NEW")
 
 
 def _some_ids(comment_ids: Sequence[str]) -> str:
@@ -138,7 +139,3 @@ def _some_ids(comment_ids: Sequence[str]) -> str:
         return ""
     shown = ", ".join(printable(comment_id) for comment_id in comment_ids[:CONFLICTS_SHOWN])
     return f" ({shown}{', …: all in report.json' if len(comment_ids) > CONFLICTS_SHOWN else ''})"
-
-
-def _say(sentence: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(printable(sentence)))

@@ -1,10 +1,7 @@
 """`moderate reprocess`: what it shows while it runs, and what it says at the end."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +11,7 @@ from consumer.kafka.topics import create_output_topics
 from consumer.reprocess import Outcomes, look_at_range, run_range, settings_of_run
 from consumer.settings import Settings
 from consumer.terminal.moment import moment_text
+from consumer.terminal.printing import counted, print_uncut, progress_bar, say
 from consumer.terminal.text import printable
 
 
@@ -28,16 +26,16 @@ def reprocess_range(
     run = settings_of_run(settings, time_range, results_topic)
     shown = f"{run.input_topic} from {moment_text(time_range.from_ms)} to {moment_text(time_range.to_ms)}"
     if reason := _nothing_to_do(look_at_range(run, time_range).values(), shown, results_topic):
-        _say(f"nothing to do: {reason}")
+        say(f"nothing to do: {reason}")
         return True
     engine, policy = load_model(run)
     create_output_topics(run)
-    progress, outcomes = RangeProgress(), Outcomes(run)
+    progress, outcomes = RangeProgress(), Outcomes()
     try:
-        with _bar(f"tagging {run.input_topic}", progress) as show:
+        with progress_bar(f"tagging {run.input_topic}") as show:
 
             def stopping_meanwhile_showing() -> bool:
-                show()
+                show(progress.read, progress.total or None)
                 return stopping()
 
             run_range(
@@ -52,7 +50,7 @@ def reprocess_range(
     finally:
         _show(run, outcomes, f"{engine.name} {engine.version}", policy.version)
     if not progress.finished:
-        _say(f"stopped by a signal, at about {_share(progress)} of the range; the same command goes on from there")
+        say(f"stopped by a signal, at about {_share(progress)} of the range; the same command goes on from there")
     return progress.finished
 
 
@@ -64,34 +62,26 @@ def _nothing_to_do(spans: Iterable[Span], shown: str, results_topic: str) -> str
     return ""
 
 
-@contextmanager
-def _bar(description: str, progress: RangeProgress) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error, where that is a terminal, and gone at the end; yields what moves it on."""
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
-    with bar:
-        task = bar.add_task(description, total=None)
-        yield lambda: bar.update(task, total=progress.total or None, completed=progress.read)
-
-
 def _show(run: Settings, outcomes: Outcomes, model: str, policy: str) -> None:
-    table = Table(title=f"Tagged again into {run.results_topic}", show_header=False, title_justify="left", min_width=50)
+    dead_letters = sum(outcomes.dead_letters.values())
+    table = Table(title="Tagged again", show_header=False, title_justify="left", min_width=50)
     table.add_column(style="bold")
     table.add_column(justify="right")
+    table.add_row("into", run.results_topic)
     table.add_row("tagged", f"{outcomes.tagged:,}")
-    table.add_row("dead letters", f"{sum(outcomes.dead_letters.values()):,}")
+    table.add_row("dead letters", f"{dead_letters:,}")
     for reason, count in sorted(outcomes.dead_letters.items()):
         table.add_row(f"  {reason}", f"{count:,}")
     table.add_row("model", Text(printable(model)))
     table.add_row("policy", policy)
     table.add_row("group", Text(run.kafka_group_id))
-    Console().print(table)
+    print_uncut(table)
+    if dead_letters:
+        say(
+            f"{counted(dead_letters, 'dead letter')} in {run.dead_letter_topic}; look at them: "
+            f"DEAD_LETTER_TOPIC={run.dead_letter_topic} moderate dead-letters list"
+        )
 
 
 def _share(progress: RangeProgress) -> str:
     return f"{progress.read / progress.total:.0%}" if progress.total else "0%"
-
-
-def _say(sentence: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(printable(sentence)))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from structlog.testing import capture_logs
 
 from consumer.answer import Answer, Unanswerable
 from consumer.dead_letters import Position, Selection, WholeLetter
@@ -142,7 +143,7 @@ def whole_letters(settings: Settings) -> list[WholeLetter]:
 
     with closing(dead_letter_reader(settings)) as consumer:
         ranges = offset_ranges(consumer, topic)
-        contents = read_contents(consumer, topic, ranges, idle_s=30, stopping=never, on_records=lambda _: None)
+        contents = read_contents(consumer, topic, ranges, idle_s=30, stopping=never, on_read=lambda _: None)
         return list(read_letters(consumer, topic, contents.letters, idle_s=30, stopping=never))
 
 
@@ -195,7 +196,7 @@ def test_what_is_sound_by_now_is_tagged_and_what_fails_again_comes_back_with_its
     assert (headers(again)["number"], headers(again)["dlq.reason"]) == (b"2", b"not-json")
     capsys.readouterr()
     assert not replay(settings, max_attempts=1)
-    assert "1 left: they have failed again after 1 replays or more" in capsys.readouterr().err
+    assert "1 left: their header dlq.attempts says 1 or more" in capsys.readouterr().err
     assert replay(settings, max_attempts=2)
     list_dead_letters(settings, ALL, as_json=True, stopping=lambda: False)
     listed = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -280,7 +281,6 @@ def test_a_second_replay_fences_the_first_whatever_their_groups_are(make_apache_
     settings = make_apache_settings()
     bury(settings, 10)
     first = Replay(settings)
-    first.check()
     first.begin()
     letters = whole_letters(settings)
     assert first.send(letters[:4]) == []
@@ -295,7 +295,6 @@ def test_receipts_behind_an_open_transaction_are_waited_for(make_apache_settings
     bury_one(settings, 0)
     outcome: list[bool] = []
     first = Replay(settings)
-    first.check()
     first.begin()
     letters = whole_letters(settings)
     with open_transaction(settings, 0):
@@ -367,7 +366,6 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(
     settings = make_apache_settings()
     bury_one(settings, 2, own_headers=[("dlq.attempts", b"1")])
     other = Replay(settings)
-    other.check()
     other.begin()
     assert replay(settings, Selection(reasons=frozenset([NOT_JSON])), dry_run=True)
     shown = capsys.readouterr()
@@ -405,8 +403,8 @@ def test_the_dead_letters_of_either_broker_are_listed_and_other_records_are_only
     assert producer.flush(30) == 0
     list_dead_letters(settings, ALL, as_json=False, stopping=lambda: False)
     shown = capsys.readouterr().out
-    assert "5 dead letters, 0 of them replayed" in shown
-    assert "2 records there are no dead letters" in shown
+    assert "5 dead letters, 0 replayed" in shown
+    assert "left out: 2 records of other kinds" in shown
 
 
 def test_a_hostile_dead_letter_is_shown_without_an_escape_and_its_bytes_come_raw(
@@ -439,7 +437,11 @@ def test_a_receipt_is_shown_as_one(make_apache_settings: MakeSettings, capsys: p
 
 @pytest.mark.parametrize(
     ("position", "sentence"),
-    [(Position(9, 0), "has no partition 9"), (Position(1, 5), "offsets 0 to 0"), (Position(2, 0), "is empty")],
+    [
+        (Position(9, 0), "has no partition 9"),
+        (Position(1, 5), "offsets 0 to 0; the marks of"),
+        (Position(2, 0), r"is empty\.$"),
+    ],
 )
 def test_a_place_without_a_record_is_said_in_a_sentence(
     make_apache_settings: MakeSettings, position: Position, sentence: str
@@ -448,6 +450,21 @@ def test_a_place_without_a_record_is_said_in_a_sentence(
     bury_one(settings, 1)
     with pytest.raises(NoSuchRecordError, match=sentence):
         show_dead_letter(settings, position, raw=False, full=False, stopping=lambda: False)
+
+
+def test_brokers_that_are_not_there_are_said_once_with_the_settings_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumer.kafka.topics.REACH_TIMEOUT_S", 2.0)
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:1")
+    commands: list[Callable[[], object]] = [
+        lambda: list_dead_letters(settings, ALL, as_json=False, stopping=lambda: False),
+        lambda: show_dead_letter(settings, Position(0, 0), raw=False, full=False, stopping=lambda: False),
+        lambda: replay(settings),
+    ]
+    with capture_logs() as logs:
+        for command in commands:
+            with pytest.raises(KafkaUnavailableError, match=r"No Kafka broker answered at .*KAFKA_SECURITY_PROTOCOL"):
+                command()
+    assert logs == [], "the error says all of it"
 
 
 def test_a_topic_that_is_not_there_is_said_in_a_sentence(make_apache_settings: MakeSettings) -> None:
@@ -472,15 +489,23 @@ def test_the_commands_end_with_the_status_of_what_they_did(make_apache_settings:
     settings = make_apache_settings()
     bury_one(settings, 0)
 
+    env = environment(settings, COLUMNS="40")
+
     def moderate(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [*COMMAND, "dead-letters", *arguments]
         process = subprocess.run(
-            command, env=environment(settings), cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+            command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
         )
         assert "Traceback" not in process.stderr
         return process
 
-    assert json.loads(moderate("list", "--json").stdout)["dead_letters"] == 1
+    listed = json.loads(moderate("list", "--json").stdout)
+    assert listed["dead_letters"] == 1
+    shown = moderate("list").stdout
+    (of_reason,) = listed["reasons"]
+    assert of_reason["newest"][:19] in shown, "a time is cut, which --since could take"
+    assert " 0:0" in shown
+    assert "1 dead letter, 0 replayed" in shown
     assert moderate("show", "0:0").returncode == 0
     assert moderate("show", "0:5").returncode == 1
     assert moderate("replay").returncode == 2

@@ -55,7 +55,7 @@ def new_run(settings: Settings, time_range: TimeRange) -> Settings:
 def reprocess(
     run: Settings, time_range: TimeRange, engine: WordEngine, stopping: Callable[[], bool] = lambda: False
 ) -> tuple[RangeProgress, Outcomes]:
-    progress, outcomes = RangeProgress(), Outcomes(run)
+    progress, outcomes = RangeProgress(), Outcomes()
     run_range(run, time_range, engine, Policy(), progress=progress, outcomes=outcomes, stopping=stopping)
     return progress, outcomes
 
@@ -131,7 +131,7 @@ def test_a_run_that_was_killed_goes_on_with_the_same_command(
     time_range = TimeRange(moment(0), moment(3_000))
     run = new_run(settings.model_copy(update={"delivery": delivery}), time_range)
     command = command_of(run, time_range)
-    env = environment(settings, DELIVERY=delivery, TOPIC_PARTITIONS="4", MAX_BATCH_RECORDS="16")
+    env = environment(settings, DELIVERY=delivery, TOPIC_PARTITIONS="4", MAX_BATCH_RECORDS="16", COLUMNS="40")
     with subscriber(run) as again:
         process = subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL)
         again.read(100, timeout_s=180)
@@ -140,6 +140,10 @@ def test_a_run_that_was_killed_goes_on_with_the_same_command(
         before = len(again.messages)
         ended = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
         assert ended.returncode == 0, ended.stderr
+        assert f" {run.results_topic} " in ended.stdout
+        assert f" {run.kafka_group_id} " in ended.stdout
+        assert f"DEAD_LETTER_TOPIC={run.dead_letter_topic} moderate dead-letters list" in ended.stderr
+        assert "dead_letter_share_high" not in ended.stderr
         again.read(3_000)
         while len(set(again.numbers())) < 3_000:
             again.read(len(again.messages) + 1)

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.table import Table
 from typer.testing import CliRunner
 
 from consumer.batch import Headers, Record
@@ -13,6 +14,7 @@ from consumer.kafka.embedded import is_embedded
 from consumer.kafka.replay import transactions_of
 from consumer.terminal.dead_letter_show import field_text, hex_dump, value_lines
 from consumer.terminal.dead_letters import as_object, moment, summarise
+from consumer.terminal.printing import counted, print_uncut
 from schemas import DeadLetterHeaders, DeadLetterReason
 from schemas.dead_letter import from_kafka, receipt_from_kafka, receipt_to_kafka, replay_headers, to_kafka
 
@@ -212,6 +214,29 @@ def test_bytes_that_are_no_text_are_dumped() -> None:
         "00000010  39 61 62                                         |9ab|",
     ]
     assert field_text(b"\xff\x00", full=False) == "(hex) ff 00"
+
+
+@pytest.mark.parametrize("columns", ["20", "500"])
+def test_a_table_is_printed_whole_however_narrow_the_terminal_is(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    table = Table("a column that is wide", "another")
+    table.add_row("x" * 150, "to be copied")
+    print_uncut(table)
+    printed = capsys.readouterr().out
+    (row,) = [line for line in printed.splitlines() if "x" in line]
+    assert "x" * 150 in row
+    assert "to be copied" in row
+    assert "…" not in printed
+
+
+def test_one_is_counted_in_the_singular() -> None:
+    assert [counted(n, "dead letter") for n in (0, 1, 2_000)] == [
+        "0 dead letters",
+        "1 dead letter",
+        "2,000 dead letters",
+    ]
 
 
 def test_a_timestamp_that_is_no_date_is_shown_as_a_number() -> None:

@@ -7,12 +7,14 @@ from typing import Any, cast
 import pytest
 import typer
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from consumer.cli import app
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.range_source import RangeProgress, RangeSource, Span, TimeRange, find_spans
 from consumer.kafka.records import SourceError
+from consumer.pipeline import Alarm
 from consumer.reprocess import Outcomes, settings_of_run
 from consumer.settings import Settings
 from consumer.settings_parsing import SettingsError
@@ -43,11 +45,10 @@ def test_the_same_range_into_the_same_topic_is_the_same_group_and_anything_else_
 
 
 def test_a_run_has_its_own_topics_and_begins_nowhere_but_in_its_range() -> None:
-    live = Settings(kafka_auto_offset_reset="latest", kafka_group_protocol="consumer", dead_letter_pause=True)
+    live = Settings(kafka_auto_offset_reset="latest", kafka_group_protocol="consumer")
     run = settings_of_run(live, RANGE, "again")
     assert (run.input_topic, run.results_topic, run.dead_letter_topic) == ("comments", "again", "again.dead-letter")
     assert run.kafka_auto_offset_reset == "earliest"
-    assert not run.dead_letter_pause
     assert live.results_topic == "comments.tagged"
 
 
@@ -112,11 +113,19 @@ def test_the_command_wants_both_ends_and_a_topic(missing: str) -> None:
 
 
 def test_outcomes_are_counted_and_a_result_that_was_too_large_is_not_tagged() -> None:
-    outcomes = Outcomes(Settings())
+    outcomes = Outcomes()
     outcomes.count([None, None, None, DeadLetterReason.NOT_JSON])
     outcomes.count([DeadLetterReason.RESULT_TOO_LARGE])  # counted when its dead letter takes the place of its result
     assert outcomes.tagged == 2
     assert outcomes.dead_letters == {DeadLetterReason.NOT_JSON: 1, DeadLetterReason.RESULT_TOO_LARGE: 1}
+
+
+def test_a_run_of_nothing_but_dead_letters_rings_no_alarm_and_is_not_held() -> None:
+    outcomes: Alarm = Outcomes()
+    with capture_logs() as logs:
+        outcomes.count([DeadLetterReason.NOT_JSON] * 1_000)
+        assert not outcomes.poll()
+    assert logs == []
 
 
 def record(partition: int, offset: int) -> Message:
@@ -160,7 +169,7 @@ class CommitsLater:
     def __init__(self) -> None:
         self.served = 0
 
-    def serve(self) -> bool:
+    def serve(self, *, wait: bool = False) -> bool:  # noqa: ARG002
         self.served += 1
         return self.served >= 3
 
