@@ -1,0 +1,5 @@
+"""The broker that the short forms share."""
+
+from tests.integration.conftest import apache_bootstrap
+
+__all__ = ["apache_bootstrap"]
