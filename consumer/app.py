@@ -221,7 +221,7 @@ def _open_delivery(
     )
     transactions.initialise(stopping)
     stack.callback(transactions.close)
-    group = GroupMetadata(consumer)
+    group = GroupMetadata(consumer, transactions.check)
     return group, ExactlyOnceCheckpoint(
         transactions,
         assignment,

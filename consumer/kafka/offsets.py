@@ -1,6 +1,7 @@
 """What offsets need of the thread that owns the consumer: committing them, or knowing the group for a transaction."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -120,12 +121,15 @@ class GroupMetadata:
     as from a client older than KIP-447: then the last generation is kept, and refused.
     """
 
-    def __init__(self, consumer: Consumer) -> None:
+    def __init__(self, consumer: Consumer, check: Callable[[], None]) -> None:
+        """`check` raises when the transactions stand still."""
         self._consumer = consumer
+        self._check = check
         self._latest = consumer.consumer_group_metadata()
 
     def serve(self, *, wait: bool = False) -> bool:  # noqa: ARG002 - there is nothing to wait for
-        """Renew it while this is a member; nothing is left to do."""
+        """Renew it while this is a member; nothing is left to do. Raises when the transactions stand still."""
+        self._check()
         metadata = self._consumer.consumer_group_metadata()
         if self._consumer.memberid():
             self._latest = metadata

@@ -1,5 +1,6 @@
 """A transactional producer: one transaction at a time, and errors sorted by what can be done about them."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ INIT_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 LEAST_CALL_S = 0.1
+STUCK_AFTER_S = 5.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 5.0
 
 FENCED = {
@@ -61,6 +63,7 @@ class Transactions:
         self.patience = patience
         self._open = False
         self._deadline_s = 0.0
+        self._back_by_s = math.inf
         self.failed: list[Failed] = []
 
     def initialise(self, stopping: Callable[[], bool]) -> None:
@@ -120,10 +123,13 @@ class Transactions:
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in next_offsets.items()]
         # It tries again by itself. What is not done in time is aborted before the brokers do that and fence us.
         remaining_s = max(LEAST_CALL_S, self._deadline_s - time.monotonic())
+        self._back_by_s = time.monotonic() + remaining_s + STUCK_AFTER_S
         try:
             self._producer.send_offsets_to_transaction(offsets, group_metadata, remaining_s)
         except KafkaException as exception:
             raise _sorted(exception.args[0]) from None
+        finally:
+            self._back_by_s = math.inf
 
     def commit(self) -> None:
         """Make everything sent visible. Raises `TransactionAbortedError` when the transaction must be aborted."""
@@ -136,6 +142,17 @@ class Transactions:
         if self._open:
             self._certainly(self._producer.abort_transaction, CALL_TIMEOUT_S)
             self._open = False
+
+    def check(self) -> None:
+        """Raise `PublishError` when a call has not come back long after its time; for another thread to ask.
+
+        librdkafka 2.16 can wait for ever for a group coordinator that went in the middle of `send_offsets`.
+        """
+        if time.monotonic() > self._back_by_s:
+            raise PublishError(
+                "Kafka's client does not come back from sending the offsets of a transaction: the group's coordinator "
+                "went away meanwhile. Nothing of it is visible and it will be read again; start this member again."
+            )
 
     def poll(self) -> None:
         """Serve librdkafka's callbacks while nothing else is done."""

@@ -46,6 +46,7 @@ class MemberProcess:
         self._log_begins = 0
         self._process: subprocess.Popen[bytes] | None = None
         self.ended_s = math.inf
+        self.starts = 0
 
     @property
     def pid(self) -> int:
@@ -61,6 +62,7 @@ class MemberProcess:
     def start(self) -> "MemberProcess":
         """Start it (again)."""
         assert not self.running, f"{self.name} runs already"
+        self.starts += 1
         self._log_begins = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(self._command, env=self._env, stderr=log, cwd=self.log_path.parent)
