@@ -11,7 +11,10 @@ from tests.chaos.report import Report
 from tests.chaos.scenario import PARTITIONS, Options, judge, main, scene
 
 TITLE = "broker killed and started again; one of three brokers killed"
-MUST_HOLD = "flow resumes by itself (exactly-once: a supervisor restarts members that were fenced), none lost or twice"
+MUST_HOLD = (
+    "flow resumes by itself (exactly-once: with a supervisor that restarts fenced members), none lost "
+    "(exactly-once: none twice)"
+)
 
 OUTAGE_S = 5.0
 RESUMES_WITHIN_S = 90.0
