@@ -8,7 +8,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint chaos test-chaos bench train bundled-model clean
+.PHONY: help install demo test test-slow lint chaos bench train bundled-model clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,14 +17,14 @@ demo: $(INSTALLED) ## Tag comments and watch it happen; your own with INPUT=comm
 	@$(BIN)/moderate demo $(if $(INPUT),--input '$(INPUT)') $(if $(OUTPUT),--output '$(OUTPUT)')
 
 test: $(INSTALLED) ## Run the unit and integration tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: $(INSTALLED) ## Run those that take minutes: security, replay and reprocess on a real Kafka, short forms of make chaos
+	@$(BIN)/python -m pytest -m slow tests/integration tests/chaos
 
 # Needs Apache Kafka: TEST_KAFKA_HOME is a folder with a `kafka` script that starts brokers (see tests/brokers.py).
 chaos: $(INSTALLED) ## Kill, stop, freeze and starve everything under a steady flow; about an hour (CHAOS="kill --short": one row)
 	@$(BIN)/python -m tests.chaos $(CHAOS)
-
-test-chaos: $(INSTALLED) ## The short forms of it, some minutes, as tests
-	@$(BIN)/python -m pytest tests/chaos
 
 bench: $(INSTALLED) ## Measure what exactly-once costs against at-least-once; needs Apache Kafka too
 	@$(BIN)/python -m tests.benchmarks.delivery

@@ -8,6 +8,8 @@ from tests.chaos import kill, planted, rebalance, terminate, zombie
 from tests.chaos.report import Report
 from tests.chaos.scenario import Options, perform
 
+pytestmark = pytest.mark.slow
+
 
 def assert_holds(row: ModuleType, delivery: str, bootstrap: str) -> None:
     report = perform(row.TITLE, row.run, Options(delivery=delivery, short=True, bootstrap=bootstrap, seed=5))

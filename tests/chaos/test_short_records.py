@@ -9,6 +9,8 @@ from tests.brokers import require_apache_kafka
 from tests.chaos import hostile, redis_faults, rejects
 from tests.chaos.scenario import Options, perform
 
+pytestmark = pytest.mark.slow
+
 
 def assert_holds(row: ModuleType, delivery: str, bootstrap: str = "") -> None:
     report = perform(row.TITLE, row.run, Options(delivery=delivery, short=True, bootstrap=bootstrap, seed=5))

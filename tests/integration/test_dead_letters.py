@@ -34,6 +34,8 @@ from tests.integration.conftest import MakeSettings, embedded_settings
 from tests.integration.test_process import COMMAND, environment
 from tests.stream import comment, headers, member, produce, subscriber
 
+pytestmark = pytest.mark.slow
+
 ProducedHeaders = list[tuple[str, str | bytes | None]]
 ALL = Selection()
 NOT_JSON = DeadLetterReason.NOT_JSON

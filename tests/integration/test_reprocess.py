@@ -25,6 +25,8 @@ from tests.integration.conftest import MakeSettings, embedded_settings
 from tests.integration.test_process import environment
 from tests.stream import comment, committed, headers, member, subscriber
 
+pytestmark = pytest.mark.slow
+
 BEGIN_MS = int(time.time() - 7_200) * 1_000
 both_deliveries = pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
 

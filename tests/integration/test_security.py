@@ -26,6 +26,8 @@ from tests.integration.conftest import apache_settings
 from tests.redis_server import wait_until
 from tests.stream import Member, comment, committed, member, produce, subscriber
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "consumer"]
 PASSWORD = "hunter2-of-the-member"
 

@@ -16,6 +16,8 @@ from tests.integration.conftest import embedded_settings
 from tests.redis_server import require_tls, running_redis, wait_until
 from tests.stream import comment, member, produce, subscriber
 
+pytestmark = pytest.mark.slow
+
 KEYS = "on >hunter2 ~moderate:* -@all"
 # The member has not one right more than README names.
 USERS = {"default": "off", "member": f"{KEYS} +mget +set", "reader": f"{KEYS} +mget"}
