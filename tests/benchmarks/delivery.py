@@ -8,14 +8,13 @@ the last result that a `read_committed` subscriber sees.
 """
 
 import argparse
-import math
 import statistics
 import sys
-import time
 
 import pytest
 
 from tests.chaos.scenario import Options, scene, stop_on_sigterm
+from tests.stream import comment, produce
 
 SECONDS_PER_TEXT = {"instant model": 0.0, "2 ms a text": 0.002}
 DELIVERIES = ("at-least-once", "exactly-once")
@@ -24,13 +23,10 @@ DELIVERIES = ("at-least-once", "exactly-once")
 def rate_per_s(delivery: str, bootstrap: str, comments: int, seconds_per_text: float) -> float:
     """Comments per second of one member."""
     with scene(Options(delivery=delivery), bootstrap, max_batch_records=256) as here:
-        flow = here.flow(math.inf)
-        while len(flow.acknowledged) < comments:
-            time.sleep(0.01)
-        flow.stop()
+        produce(here.settings, (comment(f"c-{n}", f"comment number {n}") for n in range(comments)))
         seen = here.seen()
         here.member("member", {"CHAOS_SECONDS_PER_TEXT": str(seconds_per_text)}).start()
-        if not seen.wait_for(flow.acknowledged, 600):
+        if not seen.wait_for(range(comments), 600):
             raise RuntimeError(f"{delivery}: not everything came out; see why with: python -m tests.chaos.kill")
         here.terminate_members()
         arrivals_s = sorted(outcome.arrival_s for outcome in seen.outcomes)
