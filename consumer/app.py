@@ -33,9 +33,10 @@ from consumer.model.engine import Engine
 from consumer.model.labels import TagGroups
 from consumer.model.load import load_engine
 from consumer.outputs import Outputs
-from consumer.pipeline import Alarm, Checkpoint, Pipeline
-from consumer.pipeline import Engine as PipelineEngine
-from consumer.pipeline import Source as PipelineSource
+from consumer.parts import Alarm, Checkpoint
+from consumer.parts import Engine as PipelineEngine
+from consumer.parts import Source as PipelineSource
+from consumer.pipeline import Pipeline
 from consumer.policy import Policy, PolicyError, never_reviewed
 from consumer.settings import Settings
 from consumer.settings_parsing import SettingsError

@@ -65,7 +65,10 @@ class MemberProcess:
         self.starts += 1
         self._log_begins = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(self._command, env=self._env, stderr=log, cwd=self.log_path.parent)
+            # A session of its own: nothing the terminal sends may freeze, wake or end it, only the scenario does.
+            self._process = subprocess.Popen(
+                self._command, env=self._env, stderr=log, cwd=self.log_path.parent, start_new_session=True
+            )
         return self
 
     def kill(self) -> None:

@@ -12,7 +12,8 @@ from consumer.dead_letter_alarm import DeadLetterAlarm
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.publisher import PublishError
 from consumer.outputs import Outputs
-from consumer.pipeline import Cache, Pipeline, PipelineError
+from consumer.parts import Cache
+from consumer.pipeline import Pipeline, PipelineError
 from consumer.policy import Policy
 from schemas import ModelInfo, TaggedComment
 from tests.fakes import TAG_GROUPS, DictCache, NoCache, WordEngine, record

@@ -14,7 +14,7 @@ from consumer.cli import app
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.range_source import RangeProgress, RangeSource, Span, TimeRange, find_spans
 from consumer.kafka.records import SourceError
-from consumer.pipeline import Alarm
+from consumer.parts import Alarm
 from consumer.reprocess import Outcomes, settings_of_run
 from consumer.settings import Settings
 from consumer.settings_parsing import SettingsError
