@@ -3,7 +3,8 @@
 import logging
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient
 
 from consumer.errors import ReaderError
+from consumer.kafka.calls import first_error
 from consumer.kafka.oauth import oauth_callback
 from consumer.kafka.offset_reset import tell_of_reset
 from consumer.kafka.refusals import remedy
@@ -163,18 +165,14 @@ def common_config(settings: Settings) -> dict[str, Any]:
 
 def make_consumer(config: dict[str, Any]) -> Consumer:
     """A consumer that logs through us. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
-    try:
+    with _readable_refusal():
         return Consumer(config | {"error_cb": _error_logger()}, logger=librdkafka_log)
-    except KafkaException as error:
-        raise KafkaUnavailableError(_refused_configuration(error)) from None
 
 
 def make_producer(config: dict[str, Any]) -> Producer:
     """A producer that logs through us. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
-    try:
+    with _readable_refusal():
         return Producer(config | {"error_cb": _error_logger()}, logger=librdkafka_log)
-    except KafkaException as error:
-        raise KafkaUnavailableError(_refused_configuration(error)) from None
 
 
 class Member(Consumer):
@@ -189,17 +187,10 @@ class Member(Consumer):
         self.commit_answers.append(first_error(error, partitions))
 
 
-def first_error(error: KafkaError | None, partitions: list[TopicPartition]) -> KafkaError | None:
-    """The error of a commit as a whole, or else of one of its partitions."""
-    return error or next((partition.error for partition in partitions if partition.error is not None), None)
-
-
 def make_member(config: dict[str, Any]) -> Member:
     """A consumer that commits. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
-    try:
+    with _readable_refusal():
         return Member(config)
-    except KafkaException as error:
-        raise KafkaUnavailableError(_refused_configuration(error)) from None
 
 
 class Admin(AdminClient):
@@ -212,10 +203,8 @@ class Admin(AdminClient):
 
 def make_admin(settings: Settings) -> Admin:
     """An admin client. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
-    try:
+    with _readable_refusal():
         return Admin(common_config(settings) | settings.kafka_extra_config)
-    except KafkaException as error:
-        raise KafkaUnavailableError(_refused_configuration(error)) from None
 
 
 def describe(error: KafkaException | KafkaError) -> str:
@@ -224,13 +213,17 @@ def describe(error: KafkaException | KafkaError) -> str:
     return f"{kafka_error.str()} ({kafka_error.name()})"
 
 
-def _refused_configuration(error: KafkaException) -> str:
-    said = re.sub(r'Invalid value ".*?" for', "Invalid value for", describe(error), flags=re.S)  # it may be a secret
-    return (
-        f"Kafka's client refuses the configuration: {said}. "
-        "Check KAFKA_EXTRA_CONFIG and the KAFKA_… settings: ssl.key.location, for example, is KAFKA_SSL_KEY_LOCATION "
-        "with KAFKA_SSL_KEY_PASSWORD."
-    )
+@contextmanager
+def _readable_refusal() -> Iterator[None]:
+    """For making a client. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
+    try:
+        yield
+    except KafkaException as error:
+        said = re.sub(r'Invalid value ".*?" for', "Invalid value for", describe(error), flags=re.S)  # it may be secret
+        raise KafkaUnavailableError(
+            f"Kafka's client refuses the configuration: {said}. Check KAFKA_EXTRA_CONFIG and the KAFKA_… settings: "
+            "ssl.key.location, for example, is KAFKA_SSL_KEY_LOCATION with KAFKA_SSL_KEY_PASSWORD."
+        ) from None
 
 
 def _error_logger() -> Callable[[KafkaError], None]:

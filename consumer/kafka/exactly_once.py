@@ -38,11 +38,7 @@ class _Pending:
 
     messages: list[Outgoing]
     next_offsets: dict[Lease, int]
-
-    @property
-    def size_bytes(self) -> int:
-        """What it keeps in memory: what goes out, and what came in."""
-        return sum(len(m.value or b"") + len(m.record.value or b"") for m in self.messages)
+    size_bytes: int
 
 
 class ExactlyOnceCheckpoint:
@@ -75,7 +71,9 @@ class ExactlyOnceCheckpoint:
 
     def complete(self, messages: Sequence[Outgoing], next_offsets: Mapping[Lease, int]) -> None:
         """Add a batch to the open transaction; `serve` and `finish` commit it. Raises when the process must end."""
-        batch = _Pending(list(messages), dict(next_offsets))
+        # What is kept in memory: what goes out, and what came in.
+        size_bytes = sum(len(m.value or b"") + len(m.record.value or b"") for m in messages)
+        batch = _Pending(list(messages), dict(next_offsets), size_bytes)
         self._drop_void(batch)
         if batch.next_offsets:
             self._pending.append(batch)

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from consumer.backoff import Backoff
 from consumer.batch import Lease
 from consumer.errors import ReaderError
 from consumer.kafka.assignment import Assignment
-from consumer.kafka.clients import Member, describe, first_error
+from consumer.kafka.calls import commit_and_wait, error_of
+from consumer.kafka.clients import Member, describe
 from consumer.kafka.passing import committing_passes
 
 log = structlog.get_logger()
@@ -58,9 +59,9 @@ class OffsetCommitter:
         if wait:
             self._answers_to_pass_over += bool(self._asked)
             self._asked = {}
-            return self._settle(acknowledged, self._commit_and_wait(offsets))
+            return self._settle(acknowledged, commit_and_wait(self._consumer, offsets))
         self._asked, self._asked_at_s = acknowledged, time.monotonic()
-        if error := self._ask_for_commit(offsets):
+        if error := error_of(self._consumer.commit, offsets=offsets, asynchronous=True):
             self._settle(self._asked, error)
             self._asked = {}
         return False
@@ -88,21 +89,6 @@ class OffsetCommitter:
         self._retry_at_s = time.monotonic() + delay_s
         log.debug("commit_retried", error=describe(error))
         return False
-
-    def _ask_for_commit(self, offsets: list[TopicPartition]) -> KafkaError | None:
-        try:
-            self._consumer.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as exception:
-            error: KafkaError = exception.args[0]
-            return error
-        return None
-
-    def _commit_and_wait(self, offsets: list[TopicPartition]) -> KafkaError | None:
-        try:
-            return first_error(None, self._consumer.commit(offsets=offsets, asynchronous=False) or [])
-        except KafkaException as exception:
-            error: KafkaError = exception.args[0]
-            return error
 
 
 def _refused(why: str) -> str:

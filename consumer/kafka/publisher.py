@@ -1,7 +1,7 @@
 """Publishes messages and waits until Kafka has acknowledged every one."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -66,6 +66,15 @@ class Publisher:
         return [failure.outgoing for failure in failed]
 
 
+def produce(producer: Producer, topic: str, **fields: Any) -> None:
+    """Hand one message to `producer`, waiting where its queue is full. Raises KafkaException when it is not taken."""
+    while True:
+        try:
+            return producer.produce(topic, **fields)
+        except BufferError:
+            producer.poll(0.1)
+
+
 def send(producer: Producer, messages: Sequence[Outgoing], failed: list[Failed]) -> None:
     """Hand `messages` to `producer`, waiting where its queue is full; those that Kafka does not take come into
     `failed`, now or while the producer is polled or flushed."""
@@ -75,21 +84,17 @@ def send(producer: Producer, messages: Sequence[Outgoing], failed: list[Failed])
             if error is not None:
                 failed.append(Failed(outgoing, error))
 
-        while True:
-            try:
-                producer.produce(
-                    outgoing.topic,
-                    value=outgoing.value,
-                    key=outgoing.key,
-                    headers=list(outgoing.headers) or None,
-                    on_delivery=on_delivery,
-                )
-                break
-            except BufferError:
-                producer.poll(0.1)
-            except KafkaException as exception:
-                failed.append(Failed(outgoing, exception.args[0]))
-                break
+        try:
+            produce(
+                producer,
+                outgoing.topic,
+                value=outgoing.value,
+                key=outgoing.key,
+                headers=list(outgoing.headers) or None,
+                on_delivery=on_delivery,
+            )
+        except KafkaException as exception:
+            failed.append(Failed(outgoing, exception.args[0]))
 
 
 def not_taken(failure: Failed) -> str:

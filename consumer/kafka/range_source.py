@@ -13,7 +13,7 @@ from consumer.kafka.assignment import Assignment
 from consumer.kafka.clients import KafkaUnavailableError, describe
 from consumer.kafka.passing import committing_passes
 from consumer.kafka.reading import offset_ranges
-from consumer.kafka.records import raise_unless_passing, record_of
+from consumer.kafka.records import arrived, raise_unless_passing, record_of
 from consumer.kafka.source import SERVE_EVERY_S, Offsets
 
 T = TypeVar("T")
@@ -142,10 +142,7 @@ class RangeSource:
         if not self._ends:
             self._finish(timeout_s)
             return None
-        first = self._consumer.poll(timeout_s)
-        if first is None:
-            return None
-        return self._batch([first, *self._consumer.consume(self._max_records - 1, timeout=0)])
+        return self._batch(arrived(self._consumer, self._max_records, timeout_s))
 
     def serve_offsets(self) -> bool:
         """Do what offsets need of this thread, while it waits elsewhere than in `take`; True when nothing is left."""

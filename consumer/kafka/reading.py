@@ -8,9 +8,10 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumer.batch import Record
+from consumer.kafka.calls import commit_and_wait
 from consumer.kafka.clients import KafkaUnavailableError, describe, make_consumer, reader_config
 from consumer.kafka.passing import reading_passes
-from consumer.kafka.records import record_of
+from consumer.kafka.records import arrived, record_of
 from consumer.kafka.topics import REACH_TIMEOUT_S
 from consumer.settings import Settings
 
@@ -113,7 +114,7 @@ def read_batches(
     known = set(starts)
     last_news = last_look = time.monotonic()
     while not stopping() and (unfinished or ends is None):
-        records, reached = _sorted_out(_take(consumer), topic)
+        records, reached = _sorted_out(arrived(consumer, BATCH_RECORDS, POLL_S), topic)
         now = time.monotonic()
         if records or reached:
             last_news = now
@@ -146,12 +147,6 @@ def _assign_new(consumer: Consumer, topic: str, known: set[int]) -> set[int]:
     return added
 
 
-def _take(consumer: Consumer) -> list[Message]:
-    """What has come already, else the first to come within `POLL_S`: only `poll` does not wait for more."""
-    first = consumer.poll(POLL_S)
-    return [] if first is None else [first, *consumer.consume(BATCH_RECORDS - 1, timeout=0)]
-
-
 def _sorted_out(messages: list[Message], topic: str) -> tuple[list[Record], dict[int, int]]:
     """The records, and the offset that each partition was read up to; errors that pass by themselves are left out."""
     records: list[Record] = []
@@ -171,14 +166,7 @@ def _sorted_out(messages: list[Message], topic: str) -> tuple[list[Record], dict
 
 def _commit(consumer: Consumer, topic: str, next_offsets: Mapping[int, int]) -> KafkaError | None:
     offsets = [TopicPartition(topic, partition, offset) for partition, offset in next_offsets.items()]
-    if not offsets:
-        return None
-    try:
-        committed = consumer.commit(offsets=offsets, asynchronous=False)
-    except KafkaException as exception:
-        error: KafkaError = exception.args[0]
-        return error
-    return next((partition.error for partition in committed or [] if partition.error is not None), None)
+    return commit_and_wait(consumer, offsets) if offsets else None
 
 
 def _commit_error(topic: str, error: KafkaError) -> KafkaUnavailableError:

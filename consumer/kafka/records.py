@@ -3,7 +3,7 @@
 from operator import methodcaller
 
 import structlog
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import Consumer, KafkaError, Message
 
 from consumer.batch import Record, Refusal
 from consumer.errors import ReaderError
@@ -25,6 +25,15 @@ looks.
 
 class SourceError(ReaderError):
     """The input topic cannot be read any more; the message says why."""
+
+
+def arrived(consumer: Consumer, most: int, timeout_s: float) -> list[Message]:
+    """Up to `most` messages that have come already, else the first to come within `timeout_s`: only `poll` does not
+    wait for more."""
+    first = consumer.poll(timeout_s)
+    if first is None:
+        return []
+    return [first, *consumer.consume(most - 1, timeout=0)] if most > 1 else [first]
 
 
 def record_of(message: Message) -> tuple[Record, Refusal | None]:

@@ -10,8 +10,10 @@ from consumer.backoff import Backoff
 from consumer.batch import Headers
 from consumer.dead_letters import DeadLetter, WholeLetter
 from consumer.errors import ReaderError
+from consumer.kafka.calls import may_try_again, until_done
 from consumer.kafka.clients import describe, make_admin, make_producer, producer_config
 from consumer.kafka.embedded import is_embedded
+from consumer.kafka.publisher import produce
 from consumer.kafka.topics import reach
 from consumer.kafka.transactions import FENCED
 from consumer.settings import Settings
@@ -104,7 +106,7 @@ class Replay:
                 f"Kafka ended the replay: {describe(error)}. What is replayed has its receipts; run it again for the "
                 "rest."
             )
-        if error.retriable() and not error.txn_requires_abort():
+        if may_try_again(error):
             raise ReplayError(
                 f"Kafka did not answer whether a transaction of {len(batch)} records is committed: {describe(error)}. "
                 "Check the brokers and run it again: it will know what was replayed."
@@ -134,18 +136,8 @@ class Replay:
         return None
 
     def _queue(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        while True:
-            try:
-                return self._producer.produce(
-                    topic,
-                    key=key,
-                    value=value,
-                    headers=list(headers),
-                    partition=partition,
-                    on_delivery=self._on_delivery,
-                )
-            except BufferError:
-                self._producer.poll(0.1)
+        fields = {"key": key, "value": value, "headers": list(headers), "partition": partition}
+        produce(self._producer, topic, **fields, on_delivery=self._on_delivery)
 
     def home(self, letter: DeadLetter) -> int:
         """The partition that the record came from: there its key keeps its order. Elsewhere the key decides."""
@@ -165,17 +157,8 @@ class Replay:
 
     def _until_done(self, call: Callable[..., Any], *arguments: Any) -> KafkaError | None:
         """Call again while Kafka says so and the transaction may still be alive; returns the error it ends with."""
-        backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S, self._timeout_ms / 1000)
-        while True:
-            try:
-                call(*arguments)
-                return None
-            except KafkaException as exception:
-                error: KafkaError = exception.args[0]
-                delay_s = backoff.delay_s() if error.retriable() and not error.txn_requires_abort() else None
-                if delay_s is None:
-                    return error
-                time.sleep(delay_s)
+        patience = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S, self._timeout_ms / 1000)
+        return until_done(call, *arguments, patience=patience)
 
 
 def transactions_of(letters: Iterable[WholeLetter]) -> Iterator[list[WholeLetter]]:

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from consumer.batch import Batch, Item, Lease
 from consumer.kafka.assignment import Assignment
-from consumer.kafka.records import raise_unless_passing, record_of
+from consumer.kafka.records import arrived, raise_unless_passing, record_of
 from consumer.telemetry.logs import bind_process
 
 log = structlog.get_logger()
@@ -58,12 +58,7 @@ class Source:
         Returns None when nothing came. Raises `SourceError` when the topic cannot be read.
         """
         self._offsets.serve()
-        first = self._consumer.poll(timeout_s)
-        if first is None:
-            return None
-        return self._batch(
-            [first, *self._consumer.consume(self._max_records - 1, timeout=0)] if self._max_records > 1 else [first]
-        )
+        return self._batch(arrived(self._consumer, self._max_records, timeout_s))
 
     def serve_offsets(self) -> bool:
         """Do what offsets need of this thread, while it waits elsewhere than in `take`; True when nothing is left."""
@@ -143,11 +138,11 @@ class Source:
         while True:
             if self._assignment.abandoned:
                 return False, False
-            served = self._offsets.serve()
+            self._offsets.serve()
             slice_s = max(0.0, min(SERVE_EVERY_S, deadline - time.monotonic()))
             drained = self._assignment.wait_until_finished(partitions, slice_s)
-            committed = served if not drained else self._offsets.serve(wait=True)
-            if (drained and committed) or time.monotonic() >= deadline:
+            committed = drained and self._offsets.serve(wait=True)
+            if committed or time.monotonic() >= deadline:
                 return drained, committed
             if drained:
                 time.sleep(slice_s)

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from consumer.backoff import Backoff
 from consumer.batch import Outgoing
 from consumer.errors import ReaderError
+from consumer.kafka.calls import error_of, may_try_again, until_done
 from consumer.kafka.clients import KafkaUnavailableError, describe
 from consumer.kafka.embedded import is_embedded
 from consumer.kafka.publisher import Failed, PublishError, send
@@ -80,7 +81,7 @@ class Transactions:
                     "DELIVERY=exactly-once needs a real Kafka: the embedded broker shows subscribers what an aborted "
                     "transaction wrote. Set KAFKA_BOOTSTRAP_SERVERS to one, or DELIVERY=at-least-once."
                 )
-            while error := self._try_to_initialise():
+            while error := error_of(self._producer.init_transactions, CALL_TIMEOUT_S):
                 if stopping():
                     return
                 if not error.retriable() or time.monotonic() > deadline:
@@ -125,11 +126,11 @@ class Transactions:
         remaining_s = max(LEAST_CALL_S, self._deadline_s - time.monotonic())
         self._back_by_s = time.monotonic() + remaining_s + STUCK_AFTER_S
         try:
-            self._producer.send_offsets_to_transaction(offsets, group_metadata, remaining_s)
-        except KafkaException as exception:
-            raise _sorted(exception.args[0]) from None
+            error = error_of(self._producer.send_offsets_to_transaction, offsets, group_metadata, remaining_s)
         finally:
             self._back_by_s = math.inf
+        if error is not None:
+            raise _sorted(error)
 
     def commit(self) -> None:
         """Make everything sent visible. Raises `TransactionAbortedError` when the transaction must be aborted."""
@@ -146,7 +147,8 @@ class Transactions:
     def check(self) -> None:
         """Raise `PublishError` when a call has not come back long after its time; for another thread to ask.
 
-        librdkafka 2.16 can wait for ever for a group coordinator that went in the middle of `send_offsets`.
+        librdkafka 2.16 can wait for ever for a group coordinator that went in the middle of `send_offsets`
+        (confluentinc/librdkafka issues 5456 and 5511).
         """
         if time.monotonic() > self._back_by_s:
             raise PublishError(
@@ -167,14 +169,6 @@ class Transactions:
             except KafkaException as error:
                 log.warning("transaction_left_open", error=describe(error), meaning="the brokers abort it in a while")
 
-    def _try_to_initialise(self) -> KafkaError | None:
-        try:
-            self._producer.init_transactions(CALL_TIMEOUT_S)
-        except KafkaException as exception:
-            error: KafkaError = exception.args[0]
-            return error
-        return None
-
     def _certainly(self, call: Callable[..., None], *arguments: Any) -> None:
         """`_until_done` for calls after which there is nothing to abort."""
         try:
@@ -183,20 +177,15 @@ class Transactions:
             raise PublishError(str(failed)) from None
 
     def _until_done(self, call: Callable[..., None], *arguments: Any) -> None:
-        while True:
-            try:
-                return call(*arguments)
-            except KafkaException as exception:
-                error: KafkaError = exception.args[0]
-                if error.fatal() or error.txn_requires_abort() or not error.retriable():
-                    raise _sorted(error) from None
-                delay_s = self.patience.delay_s()
-                if delay_s is None:
-                    raise PublishError(
-                        "Kafka did not say for KAFKA_DELIVERY_TIMEOUT_MS whether a transaction is over: "
-                        f"{describe(error)}. The brokers know, and the next process reads on from there."
-                    ) from None
-                time.sleep(delay_s)
+        error = until_done(call, *arguments, patience=self.patience)
+        if error is None:
+            return
+        if may_try_again(error):
+            raise PublishError(
+                "Kafka did not say for KAFKA_DELIVERY_TIMEOUT_MS whether a transaction is over: "
+                f"{describe(error)}. The brokers know, and the next process reads on from there."
+            )
+        raise _sorted(error)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from consumer.kafka.clients import describe
+from consumer.kafka.publisher import produce as produce_one
 from consumer.terminal.inputs import InputRecord
 
 
@@ -37,7 +38,7 @@ def produce(
         produced.sent += 1
         produced.position_bytes = record.position_bytes
         try:
-            _send(producer, topic, record, on_delivery)
+            produce_one(producer, topic, value=record.value, key=record.key, on_delivery=on_delivery)
         except KafkaException as error:
             _count_failure(produced, f"{describe(error)}, for the record with key {(record.key or b'')[:80]!r}")
         producer.poll(0)
@@ -46,16 +47,6 @@ def produce(
         on_progress(produced)
     on_progress(produced)
     return produced
-
-
-def _send(
-    producer: Producer, topic: str, record: InputRecord, on_delivery: Callable[[KafkaError | None, Message], None]
-) -> None:
-    while True:
-        try:
-            return producer.produce(topic, value=record.value, key=record.key, on_delivery=on_delivery)
-        except BufferError:
-            producer.poll(0.1)
 
 
 def _count_failure(produced: Produced, error: str) -> None:

@@ -8,16 +8,9 @@ from consumer.settings import Settings
 from consumer.settings_parsing import SettingsError, known_names, load_settings, misspelled, secret_names
 from consumer.terminal.settings_table import rows
 
+pytestmark = pytest.mark.usefixtures("empty_directory")
+
 SECRET = "redis://:hunter2@cache:6379/0"
-
-
-@pytest.fixture(autouse=True)
-def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory without .env, and no setting in the environment."""
-    monkeypatch.chdir(tmp_path)
-    for name in known_names():
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ import pytest
 
 from consumer.settings import Settings
 from consumer.settings_checks import GUARDED_CLIENT_SETTINGS
-from consumer.settings_parsing import SettingsError, known_names, load_settings, misspelled
+from consumer.settings_parsing import SettingsError, load_settings, misspelled
 from consumer.terminal.settings_table import as_env, as_markdown
+
+pytestmark = pytest.mark.usefixtures("empty_directory")
 
 ROOT = Path(__file__).parents[2]
 NAMES = [name.upper() for name in Settings.model_fields]
@@ -24,15 +26,6 @@ TOKENS = {
     "kafka_sasl_oauth_hook": "mine:token",
 }
 OIDC = {"sasl.oauthbearer.method": "oidc"}
-
-
-@pytest.fixture(autouse=True)
-def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory without .env, and no setting in the environment."""
-    monkeypatch.chdir(tmp_path)
-    for name in known_names():
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
 
 
 def test_the_readme_table_and_env_example_say_what_the_settings_are() -> None:
