@@ -1,4 +1,4 @@
-"""What the model says about one text, in the form the cache stores and the tags are built from."""
+"""What the model says about one text, in the form the cache stores and the tags are built from; and what it cost."""
 
 from typing import NamedTuple
 
@@ -18,3 +18,13 @@ class Unanswerable(NamedTuple):
     """A text that makes the model fail; `detail` says how, and never quotes the text."""
 
     detail: str
+
+
+class ModelPass(NamedTuple):
+    """One forward pass of the model: how many texts, how many tokens they have, how many it ran over with padding, and
+    how long it took, in seconds."""
+
+    texts: int
+    tokens: int
+    padded_tokens: int
+    took_s: float

@@ -2,73 +2,40 @@
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Protocol
 
 import structlog
 
-from consumer.backoff import Backoff
-from consumer.batch import Outgoing, Record, Refusal
 from consumer.cache import AnswerCache, AnswerCodec, RedisStore, SharedCache, key_function
 from consumer.dead_letter_alarm import DeadLetterAlarm
+from consumer.delivery import open_delivery
+from consumer.http.perspective import attributes_of
+from consumer.http.server import open_server
 from consumer.kafka.assignment import Assignment
-from consumer.kafka.checkpoint import AtLeastOnceCheckpoint
-from consumer.kafka.clients import (
-    Member,
-    consumer_config,
-    make_member,
-    make_producer,
-    producer_config,
-    transactional_config,
-)
-from consumer.kafka.exactly_once import ExactlyOnceCheckpoint
-from consumer.kafka.offsets import GroupMetadata, OffsetCommitter
-from consumer.kafka.publisher import Publisher
+from consumer.kafka.clients import Member, consumer_config, make_member
+from consumer.kafka.lag import LagWatch
 from consumer.kafka.source import Offsets, Source
 from consumer.kafka.topics import require_topics
-from consumer.kafka.transactions import FIRST_RETRY_S, LONGEST_RETRY_S, Transactions
-from consumer.model.calibration import Calibration
-from consumer.model.engine import Engine
-from consumer.model.labels import TagGroups
-from consumer.model.load import load_engine
+from consumer.loading import LoadedModel, full_names, load_model, make_judge
 from consumer.outputs import Outputs
-from consumer.parts import Alarm, Checkpoint
-from consumer.parts import Engine as PipelineEngine
+from consumer.parts import Alarm
 from consumer.parts import Source as PipelineSource
 from consumer.pipeline import Pipeline
-from consumer.policy import Policy, PolicyError, never_reviewed
+from consumer.policy import Policy
+from consumer.services import Services, open_services, share_model
 from consumer.settings import Settings
 from consumer.settings_parsing import SettingsError
 from consumer.signals import resume_on_signal
 from consumer.telemetry.logs import bind_process
-from schemas import DeadLetterReason, ModelInfo
+from schemas import DeadLetterReason
 
 log = structlog.get_logger()
 
-
-class LoadedModel(PipelineEngine, Protocol):
-    """A model that can be run, and what there is to know about it."""
-
-    @property
-    def name(self) -> str:
-        """The model as it was configured."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """Changes with anything that can change a tag."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """The version and the number format: equal for members whose answers may stand in for each other."""
-        ...
-
-    @property
-    def tag_groups(self) -> TagGroups:
-        """What its scores mean."""
-        ...
+DEFAULT_SERVE_PORT = 8000
+WAIT_S = 0.1
 
 
 class ClosableSource(PipelineSource, Protocol):
@@ -87,7 +54,8 @@ meanwhile."""
 
 
 def run(settings: Settings, stopping: Callable[[], bool]) -> None:
-    """Be a member of the group until `stopping()` is true, then drain, commit and leave.
+    """Be a member of the group until `stopping()` is true, then drain, commit and leave; with HTTP_PORT, answer HTTP
+    callers beside it.
 
     Raises `SettingsError`, `ModelError` or `KafkaUnavailableError` before it joins, `PipelineError` or `SourceError`
     after.
@@ -95,33 +63,51 @@ def run(settings: Settings, stopping: Callable[[], bool]) -> None:
     if not settings.kafka_bootstrap_servers:
         raise SettingsError(
             "KAFKA_BOOTSTRAP_SERVERS is empty; set it to your brokers, for example localhost:9092. To "
-            "try without Kafka: `moderate demo`."
+            "try without Kafka: `moderate demo`, or `moderate serve` for HTTP alone."
         )
     alarm = DeadLetterAlarm(settings.dead_letter_alarm_share, settings.dead_letter_pause)
     resume_on_signal(alarm.resume)  # first of all: by default that signal ends a process
-    require_topics(settings)
-    engine, policy = load_model(settings)
-    run_with(settings, engine, policy, stopping, alarm)
+    with ExitStack() as stack:
+        services = open_services(settings, stopping, stack, has_server=bool(settings.http_port))
+        if services.has_server:
+            open_server(settings, services, stack)
+        require_topics(settings)
+        engine, policy = load_model(settings, services.metrics.model_pass)
+        if services.has_server:
+            attributes_of(settings, full_names(engine.tag_groups.label_names()))
+        run_with(settings, engine, policy, stopping, alarm, services)
 
 
-def load_model(settings: Settings) -> tuple[Engine, Policy]:
-    """Load and warm the model, and fit the policy to its labels.
+def serve(settings: Settings, stopping: Callable[[], bool]) -> None:
+    """Answer HTTP callers until `stopping()` is true; needs no Kafka.
 
-    Raises `ModelError` when the model cannot be used, `SettingsError` when the policy names labels that it lacks.
+    Raises `SettingsError` or `ModelError` at start, `ModelGoneError` when the model breaks later.
     """
-    engine = load_engine(
-        settings.model,
-        device=settings.model_device,
-        dtype=settings.model_dtype,
-        max_batch_tokens=settings.max_batch_tokens,
-        labels=settings.model_labels,
-    )
-    policy = make_policy(settings, engine.tag_groups.label_names(), engine.calibration)
-    engine.warm_up()
-    log.info(
-        "model_ready", model=engine.name, version=engine.version, fingerprint=engine.fingerprint, policy=policy.version
-    )
-    return engine, policy
+    settings = settings.model_copy(update={"http_port": settings.http_port or DEFAULT_SERVE_PORT})
+    with ExitStack() as stack:
+        services = open_services(settings, stopping, stack, has_server=True)
+        open_server(settings, services, stack)
+        engine, policy = load_model(settings, services.metrics.model_pass)
+        attributes_of(settings, full_names(engine.tag_groups.label_names()))
+        serve_with(settings, engine, policy, stopping, services)
+
+
+def serve_with(
+    settings: Settings, engine: LoadedModel, policy: Policy, stopping: Callable[[], bool], services: Services
+) -> None:
+    """`serve` with a model that is loaded already, and a server that runs."""
+    with ExitStack() as stack:
+        cache = _open_cache(settings, engine, services)
+        stack.callback(cache.close)
+        cache_key = key_function(engine.fingerprint, settings.cache_secret.get_secret_value())
+        share_model(settings, services, engine, cache, cache_key, make_judge(engine, policy), stack)
+        services.metrics.set_build(model=engine.name, model_version=engine.version, policy_version=policy.version)
+        services.health.begin()
+        log.info("serving", port=settings.http_port)
+        while not stopping() and not services.model_gone:
+            time.sleep(WAIT_S)
+    services.require_model()
+    log.info("stopped")
 
 
 def run_with(
@@ -129,11 +115,14 @@ def run_with(
     engine: LoadedModel,
     policy: Policy,
     stopping: Callable[[], bool],
-    alarm: Alarm | None = None,
+    alarm: DeadLetterAlarm | None = None,
+    services: Services | None = None,
 ) -> None:
-    """`run` with a model that is loaded already; with an `alarm` of the caller's, who can resume after a pause."""
+    """`run` with a model that is loaded already; with an `alarm` of the caller's, who can resume after a pause, and
+    with `services` where a server shows them."""
     member = settings.kafka_group_instance_id or f"{socket.gethostname()}-{os.getpid()}"
     bind_process(group=settings.kafka_group_id, member=member)
+    alarm = alarm or DeadLetterAlarm(settings.dead_letter_alarm_share, settings.dead_letter_pause)
     consumer = make_member(consumer_config(settings))
 
     def subscribe(assignment: Assignment, offsets: Offsets) -> Source:
@@ -148,7 +137,14 @@ def run_with(
             ),
         )
 
-    run_pipeline(settings, engine, policy, stopping, consumer, subscribe, alarm)
+    with ExitStack() as stack:
+        if services is not None:
+            services.metrics.watch_alarm(alarm)
+            services.health.require("dead letters", lambda: "too many: paused until SIGUSR1" if alarm.paused else "")
+            services.health.warn("dead letters", lambda: "an unusual share" if alarm.degraded else "")
+        else:
+            services = open_services(settings, stopping, stack)
+        run_pipeline(settings, engine, policy, stopping, consumer, subscribe, alarm, services)
 
 
 def run_pipeline(
@@ -158,114 +154,72 @@ def run_pipeline(
     stopping: Callable[[], bool],
     consumer: Member,
     open_source: OpenSource,
-    alarm: Alarm | None = None,
+    alarm: Alarm,
+    services: Services,
 ) -> None:
     """Put the parts together around `consumer`, which `open_source` reads from, and run until `stopping()`."""
-    alarm = alarm or DeadLetterAlarm(settings.dead_letter_alarm_share, settings.dead_letter_pause)
+    judge = make_judge(engine, policy)
     outputs = Outputs(
         results_topic=settings.results_topic,
         dead_letter_topic=settings.dead_letter_topic,
         include_text=settings.results_include_text,
-        tags_of=engine.tag_groups.tags,
-        model=ModelInfo(name=engine.name, version=engine.version),
-        policy=policy,
+        judge=judge,
     )
+
+    def on_replaced(reason: DeadLetterReason) -> None:
+        alarm.count([reason])
+        services.metrics.replaced(reason)
+
     with ExitStack() as stack:
-        cache = _open_cache(settings, engine)
+        cache = _open_cache(settings, engine, services)
         stack.callback(cache.close)
+        cache_key = key_function(engine.fingerprint, settings.cache_secret.get_secret_value())
         assignment = Assignment()
-        offsets, checkpoint = _open_delivery(settings, consumer, assignment, outputs, alarm, stopping, stack)
+        services.health.require("group", lambda: "" if assignment.joined else "this member has not joined it yet")
+        services.metrics.watch_assignment(assignment)
+        offsets, checkpoint = open_delivery(
+            settings,
+            consumer,
+            assignment,
+            outputs,
+            stopping,
+            stack,
+            on_replaced=on_replaced,
+            on_checkpoint=services.metrics.checkpointed,
+        )
         source = open_source(assignment, offsets)
         stack.callback(source.close)
+        shared = None
+        if services.has_server:
+            shared = share_model(settings, services, engine, cache, cache_key, judge, stack)
+            services.metrics.watch_lag(stack.enter_context(LagWatch(settings, assignment)))
         pipeline = Pipeline(
             source=source,
             in_flight=assignment,
-            engine=engine,
+            engine=shared or engine,
             cache=cache,
             outputs=outputs,
-            cache_key=key_function(engine.fingerprint, settings.cache_secret.get_secret_value()),
+            cache_key=cache_key,
             checkpoint=checkpoint,
             alarm=alarm,
+            observers=services.observers,
             shutdown_timeout_s=settings.shutdown_timeout_s,
         )
+        services.health.watch(pipeline.vitals)
+        services.metrics.set_build(model=engine.name, model_version=engine.version, policy_version=policy.version)
+        services.health.begin()
         log.info("consuming", topic=settings.input_topic, delivery=settings.delivery)
-        pipeline.run(stopping)
+        pipeline.run(lambda: stopping() or services.model_gone)
+    services.require_model()
     log.info("stopped")
 
 
-def _open_delivery(
-    settings: Settings,
-    consumer: Member,
-    assignment: Assignment,
-    outputs: Outputs,
-    alarm: Alarm,
-    stopping: Callable[[], bool],
-    stack: ExitStack,
-) -> tuple[Offsets, Checkpoint]:
-    """The two sides of a checkpoint: what the source's thread does for offsets, and what the publish stage does."""
-    give_up_after_s = settings.kafka_delivery_timeout_ms / 1000
-
-    def too_large(record: Record) -> Outgoing:
-        detail = f"its tagged comment is too large for {settings.results_topic}; raise that topic's max.message.bytes"
-        alarm.count([DeadLetterReason.RESULT_TOO_LARGE])
-        return outputs.dead_letter(record, Refusal(DeadLetterReason.RESULT_TOO_LARGE, detail))
-
-    if settings.delivery == "at-least-once":
-        publisher = Publisher(make_producer(producer_config(settings)))
-        stack.callback(publisher.close, timeout_s=1.0)
-        committer = OffsetCommitter(consumer, assignment, timeout_s=give_up_after_s)
-        return committer, AtLeastOnceCheckpoint(publisher, assignment, too_large=too_large)
-    transactions = Transactions(
-        make_producer(transactional_config(settings)),
-        publish_timeout_s=settings.kafka_transaction_publish_timeout_ms / 1000,
-        patience=Backoff(FIRST_RETRY_S, LONGEST_RETRY_S, give_up_after_s),
-    )
-    transactions.initialise(stopping)
-    stack.callback(transactions.close)
-    group = GroupMetadata(consumer, transactions.check)
-    return group, ExactlyOnceCheckpoint(
-        transactions,
-        assignment,
-        group.latest,
-        too_large=too_large,
-        commit_interval_s=settings.kafka_transaction_commit_interval_ms / 1000,
-        max_records=settings.kafka_transaction_max_records,
-    )
-
-
-def make_policy(
-    settings: Settings, labels: Mapping[str, Sequence[str]], calibration: Calibration | None = None
-) -> Policy:
-    """The policy over the labels of the loaded model.
-
-    A threshold that somebody set must name a label of the model (`SettingsError`). Where nothing is set, what the model
-    was calibrated to stands before our defaults, and a default yields where the model has no such label.
-    """
-    known = {f"{group}.{label}" for group, names in labels.items() for label in names}
-
-    def fitting(name: str, thresholds: dict[str, float], recommended: dict[str, float]) -> dict[str, float]:
-        if name in settings.model_fields_set:
-            return thresholds
-        return {label: score for label, score in (thresholds | recommended).items() if label in known}
-
-    recommended = calibration or Calibration()
-    try:
-        policy = Policy(
-            review=fitting("policy_review", settings.policy_review, recommended.review),
-            reject=fitting("policy_reject", settings.policy_reject, recommended.reject),
-        )
-        policy.check_against(labels)
-        # The settings were checked by themselves; a calibrated threshold may stand beside one that somebody set.
-        for problem in never_reviewed(policy.review, policy.reject):
-            raise SettingsError(problem)
-    except PolicyError as error:
-        raise SettingsError(str(error)) from None
-    return policy
-
-
-def _open_cache(settings: Settings, engine: LoadedModel) -> AnswerCache:
+def _open_cache(settings: Settings, engine: LoadedModel, services: Services) -> AnswerCache:
     codec = AnswerCodec(score_count=engine.tag_groups.score_count, secret=settings.cache_secret.get_secret_value())
     shared = None
     if url := settings.redis_url.get_secret_value():
         shared = SharedCache(RedisStore(url, settings.cache_ttl_s), timeout_s=settings.cache_timeout_ms / 1000)
-    return AnswerCache(settings.cache_memory_entries, codec, shared)
+    cache = AnswerCache(settings.cache_memory_entries, codec, shared)
+    services.metrics.watch_cache(cache)
+    services.health.warn("cache", lambda: "" if cache.state in ("closed", "memory-only") else "works without Redis")
+    return cache

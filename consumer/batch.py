@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from consumer.answer import Answer
+from consumer.verdict import Verdict
 from schemas import AnsweredBy, DeadLetterReason
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -49,7 +50,7 @@ class Lease:
 @dataclass(slots=True, eq=False)
 class Item:
     """One record on its way; each stage fills in its part, and exactly one of `answer` and `refusal` is set at the
-    end."""
+    end. `added_headers` go out with the tagged comment, behind the record's own."""
 
     record: Record
     lease: Lease
@@ -59,17 +60,21 @@ class Item:
     answer: Answer | None = None
     answered_by: AnsweredBy = "model"
     refusal: Refusal | None = None
+    verdict: Verdict | None = None
+    added_headers: Headers = ()
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
     """What one consume call returned, and for each partition the offset to commit once all of it is out.
 
-    Owned by one stage at a time, in queue order.
+    Owned by one stage at a time, in queue order. `queued_at_s` is when it came into the queue that it was taken from
+    last (monotonic clock).
     """
 
     items: list[Item]
     next_offsets: Mapping[Lease, int] = field(default_factory=dict)
+    queued_at_s: float = 0.0
 
     def waiting(self) -> list[Item]:
         """The items that have neither an answer nor a refusal yet."""

@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 
 from consumer import __version__
-from consumer.errors import ReaderError
-from consumer.settings_parsing import SettingsError, load_settings, misspelled_in_environment
+from consumer.settings_parsing import load_settings
+from consumer.terminal.bench_cli import bench
 from consumer.terminal.dead_letters_cli import dead_letters_app
-from consumer.terminal.errors import EXIT_FAILED, EXIT_USAGE, complain, readable_errors, require_brokers
+from consumer.terminal.errors import EXIT_FAILED, complain, readable_errors, require_brokers
 from consumer.terminal.feedback_cli import feedback_app
 from consumer.terminal.reprocess_cli import reprocess
 from consumer.training.commands import train_app
@@ -45,34 +45,26 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def run() -> None:
     """Be a member of the consumer group: read, tag, decide, publish, commit.
 
-    Configured by environment variables and `.env` (see `moderate settings`). Stops cleanly on SIGTERM or Ctrl-C: it
-    finishes and commits
+    Configured by environment variables and `.env` (see `moderate settings`). With HTTP_PORT it also answers HTTP
+    callers, and shows its health and metrics. Stops cleanly on SIGTERM or Ctrl-C: it finishes and commits
     what is in flight within SHUTDOWN_TIMEOUT_S and leaves the group. A second signal ends it at once. Exit status 0
     after a clean stop.
     """
-    from consumer.signals import StopOnSignal
+    from consumer.terminal.service import run_service
 
-    stop = StopOnSignal()
-    with readable_errors():
-        settings = load_settings()
-    import structlog
+    run_service("run")
 
-    from consumer.telemetry.logs import frames_of, set_up_logs
 
-    set_up_logs(settings.log_level, settings.log_format)
-    log = structlog.get_logger()
-    for sentence in misspelled_in_environment():
-        log.warning("environment", warning=sentence)
-    from consumer.app import run as run_consumer
+@app.command()
+def serve() -> None:
+    """Answer HTTP callers, without Kafka: POST /predict, health, metrics, and /docs.
 
-    try:
-        run_consumer(settings, stop.stopping)
-    except ReaderError as error:
-        log.error("stopped_by_error", error=str(error), kind=type(error).__name__)
-        raise typer.Exit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED) from None
-    except Exception as error:
-        log.error("stopped_by_bug", error=type(error).__name__, frames=frames_of(error))
-        raise typer.Exit(EXIT_FAILED) from None
+    Configured like `moderate run`; listens on HTTP_HOST (127.0.0.1) and HTTP_PORT (8000). Stops cleanly on SIGTERM or
+    Ctrl-C. Try: curl -d '{"text": "Lovely!"}' localhost:8000/predict
+    """
+    from consumer.terminal.service import run_service
+
+    run_service("serve")
 
 
 @app.command()
@@ -206,6 +198,7 @@ def classify(
 
 
 app.command()(reprocess)
+app.command()(bench)
 
 
 @topics_app.command("create")
@@ -241,5 +234,18 @@ def show_settings(
 
     if markdown or env:
         typer.echo(as_markdown() if markdown else as_env(), nl=False)
+    else:
+        Console().print(as_table())
+
+
+@app.command("metrics")
+def show_metrics(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As deploy/METRICS.md.")] = False,
+) -> None:
+    """List every metric that `GET /metrics` shows, with its labels and meaning."""
+    from consumer.terminal.metrics_table import as_markdown, as_table
+
+    if markdown:
+        typer.echo(as_markdown(), nl=False)
     else:
         Console().print(as_table())

@@ -1,21 +1,18 @@
 """From an item with its outcome to the message that is published: a tagged comment or a dead letter."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pydantic_core import from_json, to_json
 
 from consumer.answer import Answer
 from consumer.batch import Item, Outgoing, Record, Refusal
-from consumer.policy import Policy
-from schemas import SCHEMA_VERSION, DeadLetterHeaders, ModelInfo, Tag
+from consumer.verdict import Judge
+from schemas import SCHEMA_VERSION, DeadLetterHeaders
 from schemas.dead_letter import to_kafka
-
-TagsOf = Callable[[Answer], dict[str, Tag]]
 
 
 class Outputs:
-    """Builds messages for one model and one policy; it has no state of its own."""
+    """Builds messages with the verdicts of `judge`; it has no state of its own."""
 
     def __init__(
         self,
@@ -23,19 +20,16 @@ class Outputs:
         results_topic: str,
         dead_letter_topic: str,
         include_text: bool,
-        tags_of: TagsOf,
-        model: ModelInfo,
-        policy: Policy,
+        judge: Judge,
     ) -> None:
         self._results_topic = results_topic
         self._dead_letter_topic = dead_letter_topic
         self._include_text = include_text
-        self._tags_of = tags_of
-        self._policy = policy
-        self._provenance = {"model": model.model_dump(), "policy": {"version": policy.version}}
+        self._judge = judge
 
     def message(self, item: Item, processed_at: str) -> Outgoing:
-        """The message for an item: its tagged comment when it has an answer, else its dead letter.
+        """The message for an item: its tagged comment when it has an answer (and then its verdict is set too), else its
+        dead letter.
 
         Raises RuntimeError for an item with neither; nothing may be dropped in silence.
         """
@@ -67,14 +61,9 @@ class Outputs:
 
     def _tagged(self, item: Item, answer: Answer, processed_at: str) -> Outgoing:
         record = item.record
-        tags = self._tags_of(answer)
+        item.verdict = self._judge.verdict(answer)
         after_comment = {
-            "tags": {
-                group: {"label": tag.label, "score": tag.score, "scores": tag.scores} for group, tag in tags.items()
-            },
-            "decision": self._policy.decide(tags).model_dump(),
-            "truncated": answer.truncated,
-            **self._provenance,
+            **self._judge.fields(answer, item.verdict),
             "source": {
                 "topic": record.topic,
                 "partition": record.partition,
@@ -89,7 +78,8 @@ class Outputs:
             (to_json(before_comment)[:-1], b',"comment":', self._comment(record), b",", to_json(after_comment)[1:])
         )
         key = item.comment_id.encode() if record.key is None else record.key
-        return Outgoing(self._results_topic, key, value, record.headers, record, is_dead_letter=False)
+        headers = [*record.headers, *item.added_headers]
+        return Outgoing(self._results_topic, key, value, headers, record, is_dead_letter=False)
 
     def _comment(self, record: Record) -> bytes:
         """The comment's own JSON: numbers, key order and unknown fields come out exactly as they were sent.

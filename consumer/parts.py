@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from consumer.answer import Answer, Unanswerable
-from consumer.batch import Batch, Lease, Outgoing
+from consumer.batch import Batch, Item, Lease, Outgoing
 from schemas import AnsweredBy, DeadLetterReason
 
 
@@ -88,6 +88,23 @@ class Checkpoint(Protocol):
 
     def finish(self) -> None:
         """No more batches will come: make all of them durable."""
+        ...
+
+
+class Observer(Protocol):
+    """Is told what becomes of batches, for metrics and traces. Called from several threads; fast, and never raises."""
+
+    def taken(self, batch: Batch) -> None:
+        """A batch was read and is about to enter the pipeline. May set its items' `added_headers`."""
+        ...
+
+    def worked(self, stage: str, waited_s: float, took_s: float) -> None:
+        """A stage is done with a batch that had waited for it."""
+        ...
+
+    def out(self, batch: Batch, held: Sequence[Item]) -> None:
+        """The batch has left the pipeline: the outcomes of `held` are published; the others were left to another
+        member. Called once for every batch that was taken, unless a stage fails."""
         ...
 
 

@@ -1,7 +1,9 @@
 """The stages a batch goes through: source, prepare, classify, publish; each owns the batch while it has it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import structlog
 
@@ -9,9 +11,10 @@ from consumer.answer import Answer, Unanswerable
 from consumer.batch import Batch, Item, Refusal
 from consumer.decode import decode
 from consumer.errors import ReaderError
+from consumer.health import Vital
 from consumer.outputs import Outputs, now_rfc3339
-from consumer.parts import Alarm, Cache, Checkpoint, Engine, InFlight, Source
-from consumer.stage import POLL_S, Failure, Inbox, Stage
+from consumer.parts import Alarm, Cache, Checkpoint, Engine, InFlight, Observer, Source
+from consumer.stage import POLL_S, Failure, Inbox, Stage, Work
 from consumer.telemetry.logs import frames_of
 from consumer.telemetry.progress import Progress
 from schemas import DeadLetterReason
@@ -44,6 +47,7 @@ class Pipeline:
         cache_key: Callable[[str], bytes],
         checkpoint: Checkpoint,
         alarm: Alarm,
+        observers: Sequence[Observer],
         shutdown_timeout_s: float,
     ) -> None:
         self._source = source
@@ -54,24 +58,35 @@ class Pipeline:
         self._cache_key = cache_key
         self._checkpoint = checkpoint
         self._alarm = alarm
+        self._observers = observers
         self._shutdown_timeout_s = shutdown_timeout_s
         self._progress = Progress()
         self._failure = Failure(on_report=in_flight.abandon)
         to_prepare, to_classify, to_publish = Inbox(), Inbox(), Inbox()
         self._entrance = to_prepare
+        self._reading = True
+        self._moved_at_s = time.monotonic()
+
+        def stage(name: str, work: Work, inbox: Inbox, outbox: Inbox | None, **also: Callable[[], Any]) -> Stage:
+            return Stage(name, work, inbox, outbox, self._failure, on_worked=partial(self._worked, name), **also)
+
         self._stages = [
-            Stage("prepare", self._prepare, to_prepare, to_classify, self._failure),
-            Stage("classify", self._classify, to_classify, to_publish, self._failure),
-            Stage(
+            stage("prepare", self._prepare, to_prepare, to_classify),
+            stage("classify", self._classify, to_classify, to_publish),
+            stage(
                 "publish",
                 self._publish,
                 to_publish,
                 None,
-                self._failure,
                 between=self._between_publishing,
                 finish=checkpoint.finish,
             ),
         ]
+
+    def vitals(self) -> list[Vital]:
+        """Whether each thread of the pipeline lives, and since when it has stood still. From any thread."""
+        source = Vital("source", self._reading, self._moved_at_s)
+        return [source, *(Vital(stage.name, stage.alive, stage.moved_at_s) for stage in self._stages)]
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Read and process until `stopping()` is true, then finish what is in flight.
@@ -87,10 +102,13 @@ class Pipeline:
         except BaseException:
             self._in_flight.abandon()
             raise
+        finally:
+            self._reading = False
         self._progress.report(final=True)
 
     def _read_until(self, stopping: Callable[[], bool]) -> None:
         while not stopping() and not self._failure:
+            self._moved_at_s = time.monotonic()
             if self._alarm.poll():
                 self._source.put_back_pressure()
                 continue
@@ -106,21 +124,27 @@ class Pipeline:
         """
         leases = list(batch.next_offsets)
         waiting_since = time.monotonic()
+        for observer in self._observers:
+            observer.taken(batch)
         while not self._failure and not stopping():
+            self._moved_at_s = time.monotonic()
             # Counted before it is offered: once in the queue, a later stage may finish it at any moment.
             self._in_flight.took(leases)
             if self._entrance.offer(batch, POLL_S):
-                break
+                return
             self._in_flight.finished(leases)
             if time.monotonic() - waiting_since > PAUSE_AFTER_S:
                 self._source.put_back_pressure()
             else:
                 self._source.serve_offsets()
+        for observer in self._observers:
+            observer.out(batch, [])
 
     def _drain(self) -> None:
         deadline = time.monotonic() + self._shutdown_timeout_s
         told = finished = False
         while not self._failure and time.monotonic() < deadline:
+            self._moved_at_s = time.monotonic()
             told = told or self._entrance.offer(None, timeout_s=0)
             finished = told and all(stage.join(0) for stage in self._stages)
             # A rebalance under way refuses commits until it is over, which needs polls: a member that left before would
@@ -188,6 +212,12 @@ class Pipeline:
         self._checkpoint.complete([self._outputs.message(item, processed_at) for item in held], batch.next_offsets)
         self._progress.count(held, dropped=len(batch.items) - len(held))
         self._alarm.count([item.refusal.reason if item.refusal else None for item in held])
+        for observer in self._observers:
+            observer.out(batch, held)
+
+    def _worked(self, stage: str, waited_s: float, took_s: float) -> None:
+        for observer in self._observers:
+            observer.worked(stage, waited_s, took_s)
 
     def _between_publishing(self) -> float:
         self._progress.report()

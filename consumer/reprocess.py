@@ -3,19 +3,21 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from hashlib import sha256
 
 from pydantic import TypeAdapter, ValidationError
 
-from consumer.app import LoadedModel, run_pipeline
+from consumer.app import run_pipeline
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.clients import Member, consumer_config, make_admin, make_member
 from consumer.kafka.embedded import is_embedded
 from consumer.kafka.range_source import RangeProgress, RangeSource, Span, TimeRange, find_spans
 from consumer.kafka.source import Offsets
 from consumer.kafka.topics import reach
+from consumer.loading import LoadedModel
 from consumer.policy import Policy
+from consumer.services import open_services
 from consumer.settings import Settings, TopicName
 from consumer.settings_parsing import SettingsError
 from schemas import DeadLetterReason
@@ -109,7 +111,10 @@ def run_range(
             consumer, run.input_topic, spans, assignment, offsets, progress, max_records=run.max_batch_records
         )
 
-    run_pipeline(run, engine, policy, lambda: stopping() or progress.finished, consumer, open_source, outcomes)
+    with ExitStack() as stack:
+        ending = lambda: stopping() or progress.finished  # noqa: E731
+        services = open_services(run, ending, stack)
+        run_pipeline(run, engine, policy, ending, consumer, open_source, outcomes, services)
 
 
 def _make_consumer(run: Settings) -> Member:

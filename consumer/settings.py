@@ -195,8 +195,49 @@ class Settings(BaseSettings):
     http_port: int = Field(
         0,
         ge=0,
-        le=0,
-        description="Port of the HTTP server; 0 = off. This version has no server yet, so only 0 is taken.",
+        le=65_535,
+        description="Port of the HTTP server (health, metrics, predict); 0 = none beside the stream, 8000 for "
+        "`moderate serve`.",
+    )
+    http_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address the HTTP server listens on; `0.0.0.0` = all. Beyond loopback, comments are taken only "
+        "where HTTP_TOKEN is set.",
+    )
+    http_token: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer token that whoever sends comments by HTTP must have. Empty = none needed on a loopback "
+        "address.",
+    )
+    http_max_request_bytes: int = Field(
+        4_194_304, ge=1_024, description="Largest HTTP request body, in bytes; a larger one is refused (413)."
+    )
+    http_max_waiting_texts: int = Field(
+        1_024,
+        ge=256,
+        description="Texts that may wait for the model on behalf of HTTP callers; more are refused (429).",
+    )
+    http_timeout_ms: int = Field(
+        10_000,
+        ge=1,
+        description="Milliseconds an HTTP caller's texts may wait and be classified; then the answer is 504. A caller "
+        "may ask for less with the header `X-Request-Timeout-Ms`.",
+    )
+    perspective_attributes: Labels = Field(
+        {"TOXICITY": "toxicity.toxic"},
+        description='JSON object `{"ATTRIBUTE": "group.label"}`: which score answers which attribute of the '
+        "Perspective API.",
+    )
+    health_stall_timeout_s: float = Field(
+        180.0,
+        gt=0,
+        description="Seconds a stage may stand still until `/healthz` fails; must be above KAFKA_DELIVERY_TIMEOUT_MS.",
+    )
+    tracing: bool = Field(
+        False,
+        description="Whether spans are sent by OpenTelemetry (extra `otel`); where to and as what say its own OTEL_… "
+        "variables.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(

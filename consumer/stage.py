@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 from consumer.batch import Batch
@@ -40,6 +41,8 @@ class Inbox:
 
     def offer(self, batch: Batch | None, timeout_s: float) -> bool:
         """Put a batch in, waiting up to `timeout_s` for room; says whether there was room."""
+        if batch is not None:
+            batch.queued_at_s = time.monotonic()
         try:
             self._queue.put(batch, timeout=timeout_s)
         except queue.Full:
@@ -55,6 +58,7 @@ class Stage:
     """One thread that does `work` on each batch from `inbox`, in order, and passes it on to `outbox`.
 
     `work` raising ends the stage and reports the failure; a failure elsewhere ends it too.
+    `on_worked` is told for how many seconds each batch had waited, and for how many it was worked on.
     `between` is called before each wait for a batch, and says after how many seconds at most it wants to be called
     again; `finish` is called once, when no more batches will come.
     """
@@ -68,18 +72,27 @@ class Stage:
         failure: Failure,
         between: Callable[[], float] = lambda: POLL_S,
         finish: Callable[[], None] = lambda: None,
+        on_worked: Callable[[float, float], None] = lambda _waited_s, _took_s: None,
     ) -> None:
         self.name = name
+        self.moved_at_s = time.monotonic()
         self._work = work
         self._inbox = inbox
         self._outbox = outbox
         self._failure = failure
         self._between = between
         self._finish = finish
+        self._on_worked = on_worked
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs, or is still to be started."""
+        return self._thread.ident is None or self._thread.is_alive()
 
     def start(self) -> None:
         """Start the thread."""
+        self.moved_at_s = time.monotonic()
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
@@ -90,6 +103,7 @@ class Stage:
     def _run(self) -> None:
         try:
             while not self._failure:
+                self.moved_at_s = time.monotonic()
                 try:
                     batch = self._inbox.take(self._between())
                 except queue.Empty:
@@ -97,14 +111,21 @@ class Stage:
                 if batch is None:
                     self._finish()
                 else:
-                    self._work(batch)
+                    self._work_on(batch)
                 self._pass_on(batch)
                 if batch is None:
                     return
         except BaseException as error:
             self._failure.report(self.name, error)
 
+    def _work_on(self, batch: Batch) -> None:
+        began_s = time.monotonic()
+        waited_s = began_s - batch.queued_at_s
+        self._work(batch)
+        self._on_worked(waited_s, time.monotonic() - began_s)
+
     def _pass_on(self, batch: Batch | None) -> None:
         while self._outbox is not None and not self._failure:
+            self.moved_at_s = time.monotonic()
             if self._outbox.offer(batch, POLL_S):
                 return

@@ -89,7 +89,28 @@ class CommentInEvent(CommentFields):
     text: Text | None = None
 
 
-class TaggedComment(_Part):
+class Prediction(_Part):
+    """What is said about one text, and what it comes from: part of every tagged comment, and the answer by HTTP."""
+
+    tags: dict[str, Tag] = Field(
+        min_length=1,
+        description="One tag per tag group of the model: `sentiment` (negative, neutral, positive) and "
+        "`toxicity` (clean, toxic) with the bundled one.",
+    )
+    decision: Decision
+    truncated: bool = Field(
+        description="Whether the text was longer than the model can see, so that it saw the start only."
+    )
+    model: ModelInfo
+    policy: PolicyInfo
+    answered_by: AnsweredBy = Field(
+        description="Where the tags came from: a pass of the `model`, or an earlier answer for the same text kept in "
+        "`memory` or in `redis`."
+    )
+    processed_at: Timestamp = Field(description="When the comment was tagged, RFC 3339 in UTC.")
+
+
+class TaggedComment(Prediction):
     """The value of a record on the results topic: one for each comment read, keyed as the comment was.
 
     Headers of the comment's record, trace context included, travel along. Ignore fields that you do not know:
@@ -107,20 +128,4 @@ class TaggedComment(_Part):
         "subscribers drop what they have seen.",
     )
     comment: CommentInEvent
-    tags: dict[str, Tag] = Field(
-        min_length=1,
-        description="One tag per tag group of the model: `sentiment` (negative, neutral, positive) and "
-        "`toxicity` (clean, toxic) with the bundled one.",
-    )
-    decision: Decision
-    truncated: bool = Field(
-        description="Whether the text was longer than the model can see, so that it saw the start only."
-    )
-    model: ModelInfo
-    policy: PolicyInfo
     source: Source
-    answered_by: AnsweredBy = Field(
-        description="Where the tags came from: a pass of the `model`, or an earlier answer for the same text kept in "
-        "`memory` or in `redis`."
-    )
-    processed_at: Timestamp = Field(description="When the comment was tagged, RFC 3339 in UTC.")

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from consumer.answer import Answer, Unanswerable
 from consumer.batch import Record
@@ -50,6 +50,14 @@ class WordEngine:
         self.classified.extend(model_texts)
         time.sleep(self.seconds_per_text * len(model_texts))
         return [_answer(text) for text in model_texts]
+
+    def steps(self, model_texts: Sequence[str]) -> Generator[None, None, list[Answer | Unanswerable]]:
+        answers = []
+        for start in range(0, len(model_texts), 8):
+            if start:
+                yield
+            answers += self.classify(model_texts[start : start + 8])
+        return answers
 
 
 def _answer(text: str) -> Answer | Unanswerable:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from consumer.app import LoadedModel, run_with
+from consumer.app import run_with
+from consumer.loading import LoadedModel
 from consumer.policy import Policy
 from consumer.settings import Settings
 from schemas import TaggedComment

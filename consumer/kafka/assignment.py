@@ -17,6 +17,18 @@ class Assignment:
         self._changed = threading.Condition()
         self._waiting = False
         self._abandoned = False
+        self._joined = False
+
+    @property
+    def joined(self) -> bool:
+        """Whether this member has been given its share of the partitions, which may be none."""
+        return self._joined
+
+    @property
+    def in_flight(self) -> int:
+        """How many batches are in the pipeline, at most: one that holds records of several partitions counts once for
+        the partition that has most of them."""
+        return max((lease.in_flight for lease in list(self._leases.values())), default=0)
 
     @property
     def awaited(self) -> bool:
@@ -39,6 +51,7 @@ class Assignment:
     def grant(self, partitions: Iterable[PartitionKey]) -> None:
         """Begin a lease for each partition."""
         with self._changed:
+            self._joined = True
             for topic, partition in partitions:
                 self._leases[topic, partition] = Lease(topic, partition)
 
@@ -62,6 +75,11 @@ class Assignment:
             for lease in self._held(partitions):
                 lease.valid = False
                 del self._leases[lease.topic, lease.partition]
+
+    def lost(self, partitions: Iterable[PartitionKey]) -> None:
+        """The group has given this member up: `end`, and it must join again."""
+        self._joined = False
+        self.end(partitions)
 
     def took(self, leases: Iterable[Lease]) -> None:
         """Count a batch as in flight for each of its leases."""

@@ -1,5 +1,6 @@
 """At-least-once: the moment a batch's outputs are acknowledged; only then may its offsets be committed."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from consumer.batch import Lease, Outgoing, Record
@@ -18,8 +19,15 @@ class AtLeastOnceCheckpoint:
     """
 
     def __init__(
-        self, publisher: Publisher, assignment: Assignment, *, too_large: Callable[[Record], Outgoing]
+        self,
+        publisher: Publisher,
+        assignment: Assignment,
+        *,
+        too_large: Callable[[Record], Outgoing],
+        on_checkpoint: Callable[[float], None],
     ) -> None:
+        """`on_checkpoint` is told how long each took, in seconds."""
+        self._on_checkpoint = on_checkpoint
         self._publisher = publisher
         self._assignment = assignment
         self._too_large = too_large
@@ -30,6 +38,7 @@ class AtLeastOnceCheckpoint:
         A result too large for its topic is replaced by a dead letter.
         Raises `PublishError` when the batch must be read again by a new process.
         """
+        began_s = time.monotonic()
         refused = self._publisher.publish(messages)
         replaced = [self._too_large(result.record) for result in refused if not result.is_dead_letter]
         stuck = [letter for letter in refused if letter.is_dead_letter] + self._publisher.publish(replaced)
@@ -37,6 +46,7 @@ class AtLeastOnceCheckpoint:
             raise PublishError(does_not_fit(stuck[0]))
         self._assignment.acknowledge(next_offsets)
         self._assignment.finished(next_offsets)
+        self._on_checkpoint(time.monotonic() - began_s)
 
     def serve(self) -> float:
         """Called between batches; returns after how many seconds at most it wants to be called again."""

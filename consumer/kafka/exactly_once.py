@@ -56,9 +56,12 @@ class ExactlyOnceCheckpoint:
         group_metadata: Callable[[], Any],
         *,
         too_large: Callable[[Record], Outgoing],
+        on_checkpoint: Callable[[float], None],
         commit_interval_s: float,
         max_records: int,
     ) -> None:
+        """`on_checkpoint` is told how long each commit took, in seconds."""
+        self._on_checkpoint = on_checkpoint
         self._transactions = transactions
         self._assignment = assignment
         self._group_metadata = group_metadata
@@ -118,6 +121,7 @@ class ExactlyOnceCheckpoint:
         return records >= self._max_records or sum(batch.size_bytes for batch in self._pending) >= MAX_PENDING_BYTES
 
     def _try_commit(self, metadata: Any) -> None:
+        began_s = time.monotonic()
         self._transactions.flush()
         failed = self._transactions.failed
         if suspects := [f.outgoing for f in failed if f.error.code() == KafkaError.MSG_SIZE_TOO_LARGE]:
@@ -140,6 +144,7 @@ class ExactlyOnceCheckpoint:
             self._assignment.finished(pending.next_offsets)
         self._pending.clear()
         self._committed_at_s = time.monotonic()
+        self._on_checkpoint(self._committed_at_s - began_s)
 
     def _replace(self, suspects: list[Outgoing]) -> None:
         """Put dead letters in the place of results that are too large for their topic.

@@ -148,7 +148,7 @@ class Source:
                 time.sleep(slice_s)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._assignment.end(_keys(partitions))
+        self._assignment.lost(_keys(partitions))
         self._bind_partitions()
         log.warning(
             "partitions_lost",

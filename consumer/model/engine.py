@@ -1,6 +1,7 @@
 """The model engine: texts in, scores out, in as few forward passes as the token budget allows."""
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from consumer.answer import Answer, Unanswerable
+from consumer.answer import Answer, ModelPass, Unanswerable
 from consumer.model.calibration import Calibration
 from consumer.model.cleaning import clean
 from consumer.model.doubt import LANGUAGE, doubted
@@ -61,7 +62,10 @@ class Engine:
         max_text_tokens: int,
         pad_id: int,
         calibration: Calibration,
+        on_pass: Callable[[ModelPass], None] = lambda _: None,
     ) -> None:
+        """`on_pass` is told of every forward pass that went well, on the thread that classifies."""
+        self._on_pass = on_pass
         self.name = name
         self.version = version
         self.tag_groups = tag_groups
@@ -111,12 +115,23 @@ class Engine:
         text's fault, and takes smaller micro-batches or waits. Raises ModelError when the model fails on every text, or
         memory stays short: the process should end.
         """
+        steps = self.steps(model_texts)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                answers: list[Answer | Unanswerable] = done.value
+                return answers
+
+    def steps(self, model_texts: Sequence[str]) -> Generator[None, None, list[Answer | Unanswerable]]:
+        """`classify` that stops between two micro-batches, where other texts may be classified."""
         unique = list(dict.fromkeys(model_texts))
         encoded = self._encode(unique)
         answers: list[Answer | Unanswerable] = [Unanswerable("the tokenizer failed on it")] * len(unique)
         runnable = [index for index, item in enumerate(encoded) if item is not None]
         items = [item for item in encoded if item is not None]
-        for position, answer in zip(runnable, self._answer_within_memory(items), strict=True):
+        answered = yield from self._answer_within_memory(items)
+        for position, answer in zip(runnable, answered, strict=True):
             answers[position] = answer
         if LANGUAGE in self.tag_groups.groups:
             answers = [doubted(text, answer, self.tag_groups) for text, answer in zip(unique, answers, strict=True)]
@@ -140,11 +155,13 @@ class Engine:
         # A tokenizer without special tokens makes nothing of an empty text, but the model needs one token.
         return [Encoded(encoding.ids or [self._pad_id], bool(encoding.overflowing)) for encoding in encodings]
 
-    def _answer_within_memory(self, items: list[Encoded]) -> list[Answer | Unanswerable]:
+    def _answer_within_memory(self, items: list[Encoded]) -> Generator[None, None, list[Answer | Unanswerable]]:
         """Answer in micro-batches; when memory runs out, what is left is packed anew into smaller ones."""
         answers: dict[int, Answer | Unanswerable] = {}
         while left := [index for index in range(len(items)) if index not in answers]:
             for batch in pack([len(items[index].ids) for index in left], self._budget.tokens):
+                if answers:
+                    yield
                 indices = [left[position] for position in batch]
                 found = self._budget.attempt(partial(self._answer, [items[index] for index in indices]))
                 if found is None:
@@ -174,6 +191,7 @@ class Engine:
 
     def _forward(self, batch: list[list[int]]) -> list[list[float]]:
         """Return the scores per text, in the order of the tag groups; raises whatever the model raises."""
+        began_s = time.perf_counter()
         width = max(len(ids) for ids in batch)
         input_ids = torch.tensor([ids + [self._pad_id] * (width - len(ids)) for ids in batch])
         lengths = torch.tensor([len(ids) for ids in batch])
@@ -184,6 +202,8 @@ class Engine:
             if not bool(torch.isfinite(scores).all()):
                 raise _NotFiniteError
             rows: list[list[float]] = scores.tolist()
+        tokens = sum(len(ids) for ids in batch)
+        self._on_pass(ModelPass(len(batch), tokens, width * len(batch), time.perf_counter() - began_s))
         return rows
 
     def _run_extremes(self) -> bool:

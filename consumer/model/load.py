@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
+from consumer.answer import ModelPass
 from consumer.model.base import BASE_ID, base_directory
 from consumer.model.calibration import Calibration, read_calibration
 from consumer.model.cleaning import CLEANING_VERSION
@@ -42,6 +43,7 @@ def load_engine(
     max_batch_tokens: int = DEFAULT_MAX_BATCH_TOKENS,
     labels: Mapping[str, str] | None = None,
     raw: bool = False,
+    on_pass: Callable[[ModelPass], None] = lambda _: None,
 ) -> Engine:
     """Load `model` ("bundled", a directory, or the id of a locally cached Hub model) ready to classify.
 
@@ -103,6 +105,7 @@ def load_engine(
         max_text_tokens=limit,
         pad_id=pad_id,
         calibration=calibration,
+        on_pass=on_pass,
     )
 
 

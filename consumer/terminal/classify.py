@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.answer import Unanswerable
-from consumer.app import load_model
 from consumer.errors import ReaderError
+from consumer.loading import load_model
 from consumer.model.explain import Explanation, explain
 from consumer.settings import Settings
 from consumer.terminal.display import ACTION_STYLES, shortened

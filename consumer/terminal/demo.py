@@ -13,11 +13,12 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from consumer import demo_data
-from consumer.app import load_model, run_with
+from consumer.app import run_with
 from consumer.cache.embedded import embedded_cache
 from consumer.errors import ReaderError
 from consumer.kafka.clients import describe, make_consumer, make_producer, producer_config, reader_config
 from consumer.kafka.embedded import FETCH_WAIT_MAX_MS, embedded_broker
+from consumer.loading import load_model
 from consumer.settings import Settings
 from consumer.settings_parsing import load_settings
 from consumer.terminal.inputs import InputRecord

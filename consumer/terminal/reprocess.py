@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from rich.table import Table
 from rich.text import Text
 
-from consumer.app import load_model
 from consumer.kafka.range_source import RangeProgress, Span, TimeRange
 from consumer.kafka.topics import create_output_topics
+from consumer.loading import load_model
 from consumer.reprocess import Outcomes, look_at_range, run_range, settings_of_run
 from consumer.settings import Settings
 from consumer.terminal.moment import moment_text

@@ -32,11 +32,11 @@ class ForgetfulEngine(WordEngine):
         return answers
 
 
-def _load_model(_settings: Settings) -> tuple[Any, Policy]:
+def _load_model(_settings: Settings, _on_pass: object = None) -> tuple[Any, Policy]:
     return ForgetfulEngine(float(os.environ.get("CHAOS_SECONDS_PER_TEXT", "0"))), Policy()
 
 
 if __name__ == "__main__":
     plant(os.environ.get("CHAOS_PLANT", ""))
-    consumer.app.load_model = _load_model  # type: ignore[assignment]
+    consumer.app.load_model = _load_model  # type: ignore
     consumer.cli.app(["run"])

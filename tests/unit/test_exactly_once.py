@@ -77,6 +77,7 @@ class Bench:
             self.transactions,  # type: ignore[arg-type]
             self.assignment,
             self.next_generation,
+            on_checkpoint=lambda _: None,
             too_large=lambda refused: outgoing(refused, b"dead", is_dead_letter=True),
             commit_interval_s=commit_interval_s,
             max_records=max_records,

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from consumer.answer import Answer
-from consumer.app import make_policy
+from consumer.loading import make_policy
 from consumer.model import ModelError, load_engine
 from consumer.model.calibration import FILE_NAME, Calibration
 from consumer.settings_parsing import SettingsError, load_settings

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.answer import Answer, Unanswerable
-from consumer.app import make_policy
 from consumer.cache import AnswerCodec
+from consumer.loading import make_policy
 from consumer.model import Engine, load_engine
 from consumer.model.cleaning import clean
 from consumer.model.doubt import LANGUAGE, doubted, with_language

@@ -3,130 +3,13 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pytest
 
-from consumer.batch import Batch, Item, Lease, Outgoing
-from consumer.dead_letter_alarm import DeadLetterAlarm
-from consumer.kafka.assignment import Assignment
 from consumer.kafka.publisher import PublishError
-from consumer.outputs import Outputs
-from consumer.parts import Cache
-from consumer.pipeline import Pipeline, PipelineError
-from consumer.policy import Policy
-from schemas import ModelInfo, TaggedComment
-from tests.fakes import TAG_GROUPS, DictCache, NoCache, WordEngine, record
-
-
-class ListSource:
-    """Gives prepared batches, then nothing."""
-
-    def __init__(self, batches: Iterable[Batch]) -> None:
-        self.batches = list(batches)
-        self.exhausted = False
-        self.back_pressure = 0
-        self.released = 0
-        self.serves_left = 0
-
-    def take(self, timeout_s: float) -> Batch | None:
-        if self.batches:
-            return self.batches.pop(0)
-        self.exhausted = True
-        time.sleep(min(timeout_s, 0.01))
-        return None
-
-    def put_back_pressure(self) -> None:
-        self.back_pressure += 1
-        time.sleep(0.005)
-
-    def serve_offsets(self) -> bool:
-        self.serves_left -= 1
-        return self.serves_left < 0
-
-    def release(self) -> None:
-        self.released += 1
-
-
-class ListCheckpoint:
-    """Remembers what was published and committed, in order."""
-
-    def __init__(self, assignment: Assignment) -> None:
-        self._assignment = assignment
-        self.published: list[Outgoing] = []
-        self.committed: list[dict[int, int]] = []
-        self.error: Exception | None = None
-        self.is_finished = False
-
-    def complete(self, messages: Sequence[Outgoing], next_offsets: Mapping[Lease, int]) -> None:
-        if self.error:
-            raise self.error
-        self.published.extend(messages)
-        self.committed.append({lease.partition: offset for lease, offset in next_offsets.items() if lease.valid})
-        self._assignment.finished(next_offsets)
-
-    def serve(self) -> float:
-        return 0.1
-
-    def finish(self) -> None:
-        self.is_finished = True
-
-    def events(self) -> list[TaggedComment]:
-        return [TaggedComment.model_validate_json(m.value or b"") for m in self.published if not m.is_dead_letter]
-
-
-class Bench:
-    """A pipeline on one partition, and everything around it."""
-
-    def __init__(self, cache: Cache | None = None, shutdown_timeout_s: float = 20.0) -> None:
-        self.assignment = Assignment()
-        self.assignment.grant([("comments", 0)])
-        lease = self.assignment.lease("comments", 0)
-        assert lease is not None
-        self.lease: Lease = lease
-        self.engine = WordEngine()
-        self.cache = cache or NoCache()
-        self.checkpoint = ListCheckpoint(self.assignment)
-        self.alarm = DeadLetterAlarm(0.5, pause=False)
-        self.shutdown_timeout_s = shutdown_timeout_s
-        self._offset = 0
-
-    def batch(self, *values: bytes | None) -> Batch:
-        items = []
-        for value in values:
-            items.append(Item(record(value, offset=self._offset), self.lease))
-            self._offset += 1
-        return Batch(items, {self.lease: self._offset})
-
-    def texts(self, *texts: str) -> Batch:
-        return self.batch(*(json.dumps({"id": f"c-{text}", "text": text}).encode() for text in texts))
-
-    def run(self, *batches: Batch, until: Callable[[], bool] | None = None) -> ListSource:
-        source = ListSource(batches)
-        self.run_from(source, until or (lambda: source.exhausted))
-        return source
-
-    def run_from(self, source: ListSource, until: Callable[[], bool]) -> None:
-        outputs = Outputs(
-            results_topic="results",
-            dead_letter_topic="dead",
-            include_text=True,
-            tags_of=TAG_GROUPS.tags,
-            model=ModelInfo(name="words", version="1"),
-            policy=Policy(),
-        )
-        pipeline = Pipeline(
-            source=source,
-            in_flight=self.assignment,
-            engine=self.engine,
-            cache=self.cache,
-            outputs=outputs,
-            cache_key=DictCache().key,
-            checkpoint=self.checkpoint,
-            alarm=self.alarm,
-            shutdown_timeout_s=self.shutdown_timeout_s,
-        )
-        pipeline.run(until)
+from consumer.pipeline import PipelineError
+from tests.fakes import DictCache
+from tests.pipeline_bench import Bench, ListSource
 
 
 def test_every_record_comes_out_in_order_and_its_offset_is_committed_after() -> None:
@@ -219,8 +102,8 @@ def test_work_that_is_not_finished_by_the_shutdown_deadline_is_said_and_not_comm
     bench.engine.gate.clear()
     with pytest.raises(PipelineError, match="SHUTDOWN_TIMEOUT_S"):
         bench.run(bench.texts("a"))
-    bench.engine.gate.set()
     assert bench.checkpoint.committed == []
+    bench.end_stages()
 
 
 def test_a_stop_while_the_pipeline_is_full_does_not_wait_beyond_the_shutdown_deadline() -> None:
@@ -228,11 +111,11 @@ def test_a_stop_while_the_pipeline_is_full_does_not_wait_beyond_the_shutdown_dea
     bench.engine.gate.clear()
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
-    threading.Timer(8.0, bench.engine.gate.set).start()
     began = time.monotonic()
     with pytest.raises(PipelineError, match="SHUTDOWN_TIMEOUT_S"):
         bench.run(*(bench.texts(str(n)) for n in range(9)), until=stop.is_set)
     assert time.monotonic() - began < 5
+    bench.end_stages()
 
 
 def test_a_bug_in_a_stage_ends_the_pipeline_without_quoting_what_it_was_about(caplog: pytest.LogCaptureFixture) -> None:

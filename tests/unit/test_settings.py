@@ -93,7 +93,8 @@ def test_only_near_misspellings_in_the_environment_are_warned_about() -> None:
         ({"policy_reject": "[1]"}, "must be a JSON object"),
         ({"delivery": "at-most-once"}, "DELIVERY"),
         ({"delivery": "exactly-once", "kafka_transaction_timeout_ms": 5_100}, r"TIMEOUT_MS \(5100\) must exceed"),
-        ({"http_port": 8080}, "HTTP_PORT"),
+        ({"http_port": 80_000}, "HTTP_PORT"),
+        ({"health_stall_timeout_s": 120.0}, r"HEALTH_STALL_TIMEOUT_S must be above"),
         ({"max_batch_records": 0}, "MAX_BATCH_RECORDS"),
     ],
 )

@@ -1,0 +1,72 @@
+"""What stands beside the stream for those outside: metrics, traces, health, and the synchronous way in."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from consumer.cache import AnswerCache
+from consumer.health import Health
+from consumer.loading import LoadedModel, full_names
+from consumer.micro_batcher import MicroBatcher, ModelGoneError
+from consumer.parts import Observer
+from consumer.predictor import Predictor
+from consumer.settings import Settings
+from consumer.telemetry.metrics import Metrics
+from consumer.telemetry.tracing import open_tracing
+from consumer.verdict import Judge
+
+
+@dataclass(eq=False)
+class Services:
+    """Written by the thread that puts the parts together, read by HTTP's; `predictor` is there once the model is."""
+
+    metrics: Metrics
+    health: Health
+    observers: list[Observer]
+    has_server: bool
+    predictor: Predictor | None = None
+    batcher: MicroBatcher | None = None
+
+    @property
+    def model_gone(self) -> bool:
+        """Whether the model that HTTP callers share broke, so that the process must end."""
+        return self.batcher is not None and self.batcher.error is not None
+
+    def require_model(self) -> None:
+        """Raise `ModelGoneError` when the model broke."""
+        if self.batcher is not None and (error := self.batcher.error) is not None:
+            raise ModelGoneError(f"the model failed for an HTTP caller: {type(error).__name__}: {error}")
+
+
+def open_services(
+    settings: Settings, stopping: Callable[[], bool], stack: ExitStack, *, has_server: bool = False
+) -> Services:
+    """Metrics, health, and traces where they are wanted; `stack` lets go of them.
+
+    Raises `SettingsError` when traces are wanted and their libraries are missing.
+    """
+    metrics = Metrics()
+    observers: list[Observer] = [metrics]
+    if settings.tracing:
+        observers.append(open_tracing(settings, stack))
+    return Services(metrics, Health(settings.health_stall_timeout_s, stopping), observers, has_server)
+
+
+def share_model(
+    settings: Settings,
+    services: Services,
+    engine: LoadedModel,
+    cache: AnswerCache,
+    cache_key: Callable[[str], bytes],
+    judge: Judge,
+    stack: ExitStack,
+) -> MicroBatcher:
+    """Let HTTP callers use `engine` from now on; the stream has it through what is returned."""
+    batcher = MicroBatcher(engine, settings.http_max_waiting_texts)
+    stack.callback(batcher.close)
+    labels = full_names(engine.tag_groups.label_names())
+    services.batcher = batcher
+    services.predictor = Predictor(batcher, cache, cache_key, judge, labels)
+    services.metrics.watch_queue(lambda: batcher.waiting_texts)
+    services.health.watch(batcher.vitals)
+    return batcher

@@ -1,0 +1,127 @@
+"""What `moderate bench` shows while it measures, and what it has found."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from consumer.terminal.bench import IDLE_PER_S, Findings
+from consumer.terminal.bench_plan import HEADROOM, Plan, spelled_out
+
+MIB = 1024 * 1024
+MB = 1_000_000
+
+
+class BenchScreen:
+    """A progress bar on standard error; where that is no terminal, a line for each step."""
+
+    def __init__(self, about_seconds: float) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()]
+        self._bar = Progress(*columns, console=self._console, transient=True)
+        self._task = self._bar.add_task("starting", total=about_seconds)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def step(self, sentence: str) -> None:
+        """Say what is being measured now."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, description=sentence)
+        else:
+            self._console.print(sentence)
+
+    def passed(self, seconds: float) -> None:
+        """Some seconds have passed."""
+        self._bar.advance(self._task, seconds)
+
+
+def show(console: Console, found: Findings, plans: Sequence[Plan], peak_factor: float) -> None:
+    """Print all tables and the arithmetic."""
+    machine = found.machine
+    console.print(
+        f"Model {found.model} ({found.fingerprint}) on {machine.device}: {machine.system}, {machine.cores} cores, "
+        f"{machine.threads} model threads. Texts: no two alike, {found.texts.tokens:.0f} tokens in the mean. The "
+        f"client, the embedded broker and the cache ({found.cache}) had their share of the same cores.\n"
+    )
+    console.print(_engine(found))
+    console.print(_stream(found))
+    console.print(_levels(found))
+    console.print(_memory(found) + "\n")
+    for one in plans:
+        console.print(f"[bold]{one.rate_per_s:,.0f} comments/s[/] (mean over a day)")
+        console.print(f"  all new: {spelled_out(one, peak_factor)}")
+        half = found.plan(one.rate_per_s, peak_factor, repeats=0.5)
+        console.print(
+            f"  half of them repeats, {half.capacity_per_s:,.0f}/s a member: {half.members:,} members, "
+            f"{half.partitions:,} partitions."
+        )
+        console.print(
+            f"  brokers at the peak: {one.input_bytes_per_s / MB:,.1f} MB/s of comments in, "
+            f"{one.result_bytes_per_s / MB:,.1f} MB/s of results, before compression, replication and subscribers.\n"
+        )
+
+
+def _engine(found: Findings) -> Table:
+    table = _table("The model alone", "texts per call", "comments/s, median (range)")
+    for size, rate in found.engine.items():
+        table.add_row(str(size), str(rate))
+    return table
+
+
+def _stream(found: Findings) -> Table:
+    table = _table("The stream, topic to topic, always more to do", "repeats", "comments/s, median (range)")
+    for share, rate in found.stream.items():
+        said = "" if share in (0.0, 1.0) else f"; expected {found.capacity_per_s(share):,.0f}"
+        table.add_row(f"{share:.0%}", str(rate) + said)
+    return table
+
+
+def _levels(found: Findings) -> Table:
+    table = _table(
+        "Latency, due to result, new texts at random moments",
+        "comments/s",
+        "p50 ms",
+        "p90 ms",
+        "p99 ms",
+        "of",
+        "sent late, p99 ms",
+    )
+    capacity = found.stream[0.0].median
+    for level in found.levels:
+        share = "idle" if level.rate_per_s == IDLE_PER_S else f"{level.rate_per_s / capacity:.0%}"
+        figures = (level.latency.p50_ms, level.latency.p90_ms, level.latency.p99_ms)
+        table.add_row(
+            f"{level.rate_per_s:,.0f} ({share})",
+            *(f"{figure:,.0f}" for figure in figures),
+            f"{level.latency.samples:,}" + ("" if level.held else ", given up: too fast"),
+            f"{level.late_p99_ms:.1f}",
+        )
+    return table
+
+
+def _memory(found: Findings) -> str:
+    if not (found.memory_idle and found.memory_after):
+        return "A member's memory cannot be read on this system."
+    idle, after = found.memory_idle, found.memory_after
+    return (
+        f"A member's memory: {idle.now_bytes / MIB:,.0f} MiB when it has started, {after.now_bytes / MIB:,.0f} MiB "
+        f"after all this, {after.most_bytes / MIB:,.0f} MiB at most. Plan to use {HEADROOM:.0%} of what was measured."
+    )
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
