@@ -101,12 +101,12 @@ def serve_with(
         stack.callback(cache.close)
         cache_key = key_function(engine.fingerprint, settings.cache_secret.get_secret_value())
         share_model(settings, services, engine, cache, cache_key, make_judge(engine, policy), stack)
-        services.metrics.set_build(model=engine.name, model_version=engine.version, policy_version=policy.version)
+        _say_what_runs(services, engine, policy)
         services.health.begin()
         log.info("serving", port=settings.http_port)
-        while not stopping() and not services.model_gone:
+        while not stopping() and not services.failed:
             time.sleep(WAIT_S)
-    services.require_model()
+        services.require_working()
     log.info("stopped")
 
 
@@ -174,6 +174,10 @@ def run_pipeline(
         cache = _open_cache(settings, engine, services)
         stack.callback(cache.close)
         cache_key = key_function(engine.fingerprint, settings.cache_secret.get_secret_value())
+        # Closed after the source, so that leaving the group does not wait for HTTP callers.
+        shared = (
+            share_model(settings, services, engine, cache, cache_key, judge, stack) if services.has_server else None
+        )
         assignment = Assignment()
         services.health.require("group", lambda: "" if assignment.joined else "this member has not joined it yet")
         services.metrics.watch_assignment(assignment)
@@ -189,9 +193,7 @@ def run_pipeline(
         )
         source = open_source(assignment, offsets)
         stack.callback(source.close)
-        shared = None
         if services.has_server:
-            shared = share_model(settings, services, engine, cache, cache_key, judge, stack)
             services.metrics.watch_lag(stack.enter_context(LagWatch(settings, assignment)))
         pipeline = Pipeline(
             source=source,
@@ -206,12 +208,17 @@ def run_pipeline(
             shutdown_timeout_s=settings.shutdown_timeout_s,
         )
         services.health.watch(pipeline.vitals)
-        services.metrics.set_build(model=engine.name, model_version=engine.version, policy_version=policy.version)
+        _say_what_runs(services, engine, policy)
         services.health.begin()
         log.info("consuming", topic=settings.input_topic, delivery=settings.delivery)
-        pipeline.run(lambda: stopping() or services.model_gone)
-    services.require_model()
+        pipeline.run(lambda: stopping() or services.failed)
+        services.require_working()
     log.info("stopped")
+
+
+def _say_what_runs(services: Services, engine: LoadedModel, policy: Policy) -> None:
+    services.metrics.set_build(model=engine.name, model_version=engine.version, policy_version=policy.version)
+    services.metrics.expect_tags(engine.tag_groups.label_names())
 
 
 def _open_cache(settings: Settings, engine: LoadedModel, services: Services) -> AnswerCache:

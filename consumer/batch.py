@@ -68,8 +68,8 @@ class Item:
 class Batch:
     """What one consume call returned, and for each partition the offset to commit once all of it is out.
 
-    Owned by one stage at a time, in queue order. `queued_at_s` is when it came into the queue that it was taken from
-    last (monotonic clock).
+    Owned by one stage at a time, in queue order. `queued_at_s` is since when it has waited for its present stage
+    (monotonic clock).
     """
 
     items: list[Item]

@@ -27,9 +27,6 @@ TURN_TEXTS = 64
 would let the model run half empty, more would let callers wait for each other."""
 RATE_SMOOTHING = 0.2
 MOST_RETRY_S = 60.0
-CLOSE_WAIT_S = 10.0
-"""No caller waits longer by default (HTTP_TIMEOUT_MS); a model that hangs would wait for ever, and the process with
-it."""
 
 
 class SteppedEngine(Protocol):
@@ -123,9 +120,9 @@ class MicroBatcher:
             self._changed.notify()
         return [entry.answer for entry in entries]
 
-    def close(self, timeout_s: float = CLOSE_WAIT_S) -> None:
+    def close(self, timeout_s: float) -> None:
         """Take nothing more, answer what waits, and end the thread; what is not answered within `timeout_s` is refused,
-        and a thread that hangs is left alone."""
+        and a model that hangs is left alone: it would let the process hang with it."""
         with self._changed:
             self._closed = True
             self._changed.notify()

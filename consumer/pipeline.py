@@ -123,7 +123,7 @@ class Pipeline:
         On a stop the batch is let go: uncommitted and not in flight, it is read again.
         """
         leases = list(batch.next_offsets)
-        waiting_since = time.monotonic()
+        batch.queued_at_s = time.monotonic()
         for observer in self._observers:
             observer.taken(batch)
         while not self._failure and not stopping():
@@ -133,7 +133,7 @@ class Pipeline:
             if self._entrance.offer(batch, POLL_S):
                 return
             self._in_flight.finished(leases)
-            if time.monotonic() - waiting_since > PAUSE_AFTER_S:
+            if time.monotonic() - batch.queued_at_s > PAUSE_AFTER_S:
                 self._source.put_back_pressure()
             else:
                 self._source.serve_offsets()

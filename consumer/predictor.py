@@ -63,13 +63,8 @@ class Predictor:
 
     async def _classify(self, missing: dict[bytes, str], found: _Found, keep: bool) -> None:
         """Add the model's answers to `found`, and to the cache if it may `keep` them."""
-        pending = [asyncio.wrap_future(future) for future in self._batcher.submit(list(missing.values()))]
-        try:
-            answers = await asyncio.gather(*pending)
-        except BaseException:
-            for future in pending:
-                future.cancel()
-            raise
+        pending = self._batcher.submit(list(missing.values()))
+        answers = await asyncio.gather(*map(asyncio.wrap_future, pending))  # cancelled, it takes all of them back
         by_key = dict(zip(missing, answers, strict=True))
         good = {key: answer for key, answer in by_key.items() if isinstance(answer, Answer)}
         found.answers.update((key, (answer, "model")) for key, answer in good.items())

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from consumer.cache import AnswerCache
+from consumer.errors import ReaderError
 from consumer.health import Health
 from consumer.loading import LoadedModel, full_names
 from consumer.micro_batcher import MicroBatcher, ModelGoneError
@@ -14,6 +15,10 @@ from consumer.settings import Settings
 from consumer.telemetry.metrics import Metrics
 from consumer.telemetry.tracing import open_tracing
 from consumer.verdict import Judge
+
+
+class ServerGoneError(ReaderError):
+    """The HTTP server's thread ended although nobody asked it to."""
 
 
 @dataclass(eq=False)
@@ -26,16 +31,22 @@ class Services:
     has_server: bool
     predictor: Predictor | None = None
     batcher: MicroBatcher | None = None
+    server_alive: Callable[[], bool] = lambda: True
+    stop_server: Callable[[], None] = lambda: None
 
     @property
-    def model_gone(self) -> bool:
-        """Whether the model that HTTP callers share broke, so that the process must end."""
-        return self.batcher is not None and self.batcher.error is not None
+    def failed(self) -> bool:
+        """Whether the model that HTTP callers share broke, or their server ended, so that the process must end."""
+        return not self.server_alive() or (self.batcher is not None and self.batcher.error is not None)
 
-    def require_model(self) -> None:
-        """Raise `ModelGoneError` when the model broke."""
+    def require_working(self) -> None:
+        """Raise `ModelGoneError` when the model broke, `ServerGoneError` when the server ended by itself."""
         if self.batcher is not None and (error := self.batcher.error) is not None:
-            raise ModelGoneError(f"the model failed for an HTTP caller: {type(error).__name__}: {error}")
+            # Only messages of our own are passed on; another library's may quote a text.
+            why = str(error) if isinstance(error, ReaderError) else "its log line has the frames"
+            raise ModelGoneError(f"the model failed for an HTTP caller with {type(error).__name__}: {why}")
+        if not self.server_alive():
+            raise ServerGoneError("the HTTP server ended by itself; the log line http_failed says where")
 
 
 def open_services(
@@ -63,7 +74,8 @@ def share_model(
 ) -> MicroBatcher:
     """Let HTTP callers use `engine` from now on; the stream has it through what is returned."""
     batcher = MicroBatcher(engine, settings.http_max_waiting_texts)
-    stack.callback(batcher.close)
+    stack.callback(batcher.close, timeout_s=settings.shutdown_timeout_s)
+    stack.callback(services.stop_server)  # before the batcher is closed: requests that came are still answered
     labels = full_names(engine.tag_groups.label_names())
     services.batcher = batcher
     services.predictor = Predictor(batcher, cache, cache_key, judge, labels)

@@ -41,8 +41,6 @@ class Inbox:
 
     def offer(self, batch: Batch | None, timeout_s: float) -> bool:
         """Put a batch in, waiting up to `timeout_s` for room; says whether there was room."""
-        if batch is not None:
-            batch.queued_at_s = time.monotonic()
         try:
             self._queue.put(batch, timeout=timeout_s)
         except queue.Full:
@@ -125,6 +123,8 @@ class Stage:
         self._on_worked(waited_s, time.monotonic() - began_s)
 
     def _pass_on(self, batch: Batch | None) -> None:
+        if batch is not None:
+            batch.queued_at_s = time.monotonic()
         while self._outbox is not None and not self._failure:
             self.moved_at_s = time.monotonic()
             if self._outbox.offer(batch, POLL_S):

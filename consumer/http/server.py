@@ -5,6 +5,7 @@ import math
 import socket
 import time
 from contextlib import ExitStack
+from functools import partial
 from threading import Thread
 
 import structlog
@@ -25,7 +26,8 @@ CLOSE_MARGIN_S = 5.0
 
 
 def open_server(settings: Settings, services: Services, stack: ExitStack) -> None:
-    """Listen on HTTP_HOST and HTTP_PORT until `stack` is closed; returns when requests are taken.
+    """Listen on HTTP_HOST and HTTP_PORT until `stack` is closed, or `services.stop_server` is called; returns when
+    requests are taken.
 
     Closing takes no new requests, and waits up to SHUTDOWN_TIMEOUT_S for those that came. Raises `SettingsError` when
     it cannot listen there.
@@ -54,11 +56,14 @@ def open_server(settings: Settings, services: Services, stack: ExitStack) -> Non
     logging.getLogger("uvicorn.error").addFilter(_without_message)
     thread = Thread(target=_run, args=(server, listening), name="http", daemon=True)
     thread.start()
-    stack.callback(_close, server, thread, settings.shutdown_timeout_s)
+    close = partial(_close, server, thread, settings.shutdown_timeout_s)
+    stack.callback(close)
     while not server.started:
         if not thread.is_alive():
             raise RuntimeError("the HTTP server has ended at its start; the log line above says why")
         time.sleep(POLL_S)
+    services.server_alive = thread.is_alive
+    services.stop_server = close
     log.info("http_listening", host=host, port=port)
 
 

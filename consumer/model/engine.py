@@ -64,7 +64,7 @@ class Engine:
         calibration: Calibration,
         on_pass: Callable[[ModelPass], None] = lambda _: None,
     ) -> None:
-        """`on_pass` is told of every forward pass that went well, on the thread that classifies."""
+        """`on_pass` is told of every forward pass that answered texts, on the thread that classifies."""
         self._on_pass = on_pass
         self.name = name
         self.version = version
@@ -174,6 +174,7 @@ class Engine:
 
         Raises what says that memory ran out.
         """
+        began_s = time.perf_counter()
         try:
             rows = self._forward([item.ids for item in items])
         except Exception as error:
@@ -181,6 +182,8 @@ class Engine:
                 raise
             reason = _reason(error)
         else:
+            lengths = [len(item.ids) for item in items]
+            self._on_pass(ModelPass(len(items), sum(lengths), max(lengths) * len(items), time.perf_counter() - began_s))
             return [Answer(tuple(row), item.truncated) for row, item in zip(rows, items, strict=True)]
         # Not in the handler: the error's frames hold the failed pass's tensors.
         if len(items) > 1:
@@ -191,7 +194,6 @@ class Engine:
 
     def _forward(self, batch: list[list[int]]) -> list[list[float]]:
         """Return the scores per text, in the order of the tag groups; raises whatever the model raises."""
-        began_s = time.perf_counter()
         width = max(len(ids) for ids in batch)
         input_ids = torch.tensor([ids + [self._pad_id] * (width - len(ids)) for ids in batch])
         lengths = torch.tensor([len(ids) for ids in batch])
@@ -202,8 +204,6 @@ class Engine:
             if not bool(torch.isfinite(scores).all()):
                 raise _NotFiniteError
             rows: list[list[float]] = scores.tolist()
-        tokens = sum(len(ids) for ids in batch)
-        self._on_pass(ModelPass(len(batch), tokens, width * len(batch), time.perf_counter() - began_s))
         return rows
 
     def _run_extremes(self) -> bool:

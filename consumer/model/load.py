@@ -32,6 +32,11 @@ BUNDLED = "bundled"
 DEFAULT_MAX_BATCH_TOKENS = 2048
 
 _BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"
+_SHAPE_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+_SHAPES_KEPT = "32"
+"""On a CPU, oneDNN and PyTorch's layer above it keep what they prepared for each shape of a micro-batch, 1,024 each by
+default (pytorch issue 98688): resident memory grew from 490 MB to 1,600 MB in ten minutes of varying batches. With 32
+it stays near 550 MB, at the same CPU time a text (7.0 ms with 16, 6.9 with 64, 7.2 with the default)."""
 _UNLIMITED = 1_000_000  # transformers writes 1e30 for "the tokenizer knows no limit"
 
 
@@ -52,6 +57,8 @@ def load_engine(
     about the language: what a calibration is found on. Raises ModelError with one sentence for what cannot be used.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # said explicitly, a fork does not warn about it
+    for cache in _SHAPE_CACHES:
+        os.environ.setdefault(cache, _SHAPES_KEPT)
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     directory = model_directory(model)

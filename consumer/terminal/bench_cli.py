@@ -33,6 +33,8 @@ def bench(
     and all that does not concern Kafka or Redis is as you have set it. Leave the machine alone meanwhile.
     """
     with readable_errors():
+        if json_file:
+            _require_writable(json_file)
         from rich.console import Console
 
         from consumer.telemetry.logs import set_up_logs
@@ -40,8 +42,6 @@ def bench(
         from consumer.terminal.bench_screen import BenchScreen, show
 
         set_up_logs("warning", "console")
-        if json_file:
-            _require_writable(json_file)
         effort = QUICK if quick else FULL
         console = Console(highlight=False)
         typer.echo(f"This takes about {effort.seconds:.0f} seconds.", err=True)

@@ -22,6 +22,8 @@ METRICS_FILE = "metrics.json"
 FINGERPRINT_FILE = "fingerprint.json"
 
 _PROBES = ("I love this, thank you!", "You are an idiot.", "The train leaves at five.", "not bad at all", "meh 😐")
+READABLE = 0o644
+"""safetensors writes weights for their owner alone, and a container's user is another."""
 _LARGEST_CHANGE = 0.02  # what equal tags may differ by anywhere in this project
 
 
@@ -50,6 +52,8 @@ def package(model: Path, output: Path, metrics: Path | None, *, name: str, merge
         digests = {file.name: _sha256(file) for file in sorted(partial.iterdir())}
         content = {"version": copy.version, "sha256": digests}
         (partial / FINGERPRINT_FILE).write_text(json.dumps(content, indent=2) + "\n")
+        for path in partial.iterdir():
+            path.chmod(READABLE)
     return copy.version
 
 

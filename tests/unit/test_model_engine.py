@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from consumer.answer import Answer, Unanswerable
+from consumer.answer import Answer, ModelPass, Unanswerable
 from consumer.model import Engine, ModelError, load_engine
 from tests.tiny_models import MAX_TOKENS, save_classifier
 
@@ -184,3 +184,95 @@ def test_model_text_may_be_called_while_another_thread_classifies(engine: Engine
 def test_warming_up_a_good_model_is_quiet(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
     engine.warm_up()
     assert capfd.readouterr() == ("", "")
+
+
+def noted_passes(directory: Path) -> tuple[Engine, list[ModelPass]]:
+    """An engine that is ready, and the passes that it tells of from now on."""
+    passes: list[ModelPass] = []
+    engine = load_engine(str(directory), device="cpu", dtype="float32", max_batch_tokens=64, on_pass=passes.append)
+    engine.warm_up()
+    assert not passes, "warming up answers nobody"
+    return engine, passes
+
+
+def test_steps_stop_between_passes_and_end_with_what_classify_answers(directory: Path) -> None:
+    engine, passes = noted_passes(directory)
+    texts = [f"{'a ' * (n % 9)}{n}" for n in range(40)]
+    expected = engine.classify(texts)
+    passes.clear()
+    steps = engine.steps(texts)
+    stops = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found = done.value
+            break
+        stops += 1
+        assert len(passes) == stops
+    assert len(passes) == stops + 1 > 2  # nothing is left to wait for after the last pass
+    for answer, want in zip(found, expected, strict=True):
+        assert isinstance(answer, Answer)
+        assert isinstance(want, Answer)
+        assert answer.scores == pytest.approx(want.scores, abs=1e-4)
+
+
+def test_other_texts_may_be_classified_between_two_steps(directory: Path) -> None:
+    engine, _ = noted_passes(directory)
+    texts = [f"{'a ' * (n % 9)}{n}" for n in range(40)]
+    alone = [answer for answer in engine.classify(texts) if isinstance(answer, Answer)]
+    jobs = {"stream": engine.steps(texts), "callers": engine.steps(texts[::-1])}
+    found: dict[str, list[Answer]] = {}
+    while jobs:
+        for name, steps in list(jobs.items()):
+            try:
+                next(steps)
+            except StopIteration as done:
+                found[name] = done.value
+                del jobs[name]
+    for stream, caller, want in zip(found["stream"], found["callers"][::-1], alone, strict=True):
+        assert stream.scores == pytest.approx(want.scores, abs=1e-4)
+        assert caller.scores == pytest.approx(want.scores, abs=1e-4)
+
+
+def test_a_pass_tells_how_many_texts_it_ran_over_how_many_tokens_and_how_much_was_padding(directory: Path) -> None:
+    engine, passes = noted_passes(directory)
+    texts = ["a", "a b c", "a b"]
+    lengths = [len(engine.tokenizer.encode(text).ids) for text in texts]
+    engine.classify(texts)
+    (done,) = passes
+    assert done.texts == 3
+    assert done.tokens == sum(lengths)
+    assert done.padded_tokens == 3 * max(lengths)
+    assert done.took_s > 0
+
+
+def test_every_text_is_told_of_in_exactly_one_pass_within_the_budget(directory: Path) -> None:
+    engine, passes = noted_passes(directory)
+    texts = [f"{'a ' * (n % 9)}{n}" for n in range(60)]
+    engine.classify([*texts, *texts])
+    assert sum(done.texts for done in passes) == 60
+    assert sum(done.tokens for done in passes) == sum(len(engine.tokenizer.encode(text).ids) for text in texts)
+    assert all(done.tokens <= done.padded_tokens <= 64 for done in passes)
+
+
+def test_a_pass_that_fails_is_not_told_of(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, passes = noted_passes(directory)
+    sizes = spy_on_forward(engine, monkeypatch, fail_on_z(engine))
+    engine.classify(["a", "z", "b"])
+    assert sum(done.texts for done in passes) < sum(sizes)
+    # Nor of the ordinary text that is run to see whether the model or the text is at fault.
+    assert [done.texts for done in passes] == [1, 1]
+
+
+def test_a_pass_whose_scores_are_not_finite_is_not_told_of(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, passes = noted_passes(directory)
+
+    def behave(_input_ids: torch.Tensor, output: Any) -> Any:
+        output.logits[:] = float("nan")
+        return output
+
+    spy_on_forward(engine, monkeypatch, behave)
+    with pytest.raises(ModelError):
+        engine.classify(["a"])
+    assert passes == []

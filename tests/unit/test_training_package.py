@@ -69,6 +69,7 @@ def test_the_package_needs_no_other_directory_and_answers_as_the_original(
     assert fingerprint["version"] == engine.version
     for name, digest in fingerprint["sha256"].items():
         assert hashlib.sha256((output / name).read_bytes()).hexdigest() == digest
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in output.iterdir()), "a container's user must read it"
     assert {"config.json", "model.safetensors", "tokenizer.json", "metrics.json", "training.json"} <= set(
         fingerprint["sha256"]
     )
