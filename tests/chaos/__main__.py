@@ -23,6 +23,7 @@ ROWS = {
     "rejects": (DELIVERIES, CLASSIC),
     "memory": (DELIVERIES, CLASSIC),
     "hostile": (DELIVERIES, CLASSIC),
+    "load": (AT_LEAST_ONCE, CLASSIC),
     "planted": (AT_LEAST_ONCE, CLASSIC),
 }
 """Each row's module, with the deliveries and the group protocols that it is run with."""

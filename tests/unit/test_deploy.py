@@ -1,6 +1,7 @@
 """The compose files, the Dockerfile and the documents name only settings and commands that exist."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,22 @@ from consumer.cli import app
 from consumer.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
+DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "deploy/Dockerfile").read_text())
+"""With each instruction on one line."""
+LAST_STAGE = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 GPU: dict[str, Any] = yaml.safe_load((ROOT / "deploy/compose.gpu.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
+PUBLISHED = {name: port for name, service in SERVICES.items() for port in service.get("ports", [])}
+PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
 SETTINGS = {name.upper() for name in Settings.model_fields}
 # Settings that mean nothing in docker-compose.yml: its one broker has no TLS and no passwords, members of a scaled
-# service share one environment and so cannot have a name each, and there is no HTTP server yet.
-NOT_IN_COMPOSE = {"KAFKA_GROUP_INSTANCE_ID", "TOPIC_REPLICATION_FACTOR", "HTTP_PORT"} | {
+# service share one environment and so cannot have a name each, and the image says where its server listens.
+NOT_IN_COMPOSE = {"KAFKA_GROUP_INSTANCE_ID", "TOPIC_REPLICATION_FACTOR", "HTTP_HOST", "HTTP_PORT"} | {
     name for name in SETTINGS if name.startswith(("KAFKA_SASL_", "KAFKA_SSL_", "KAFKA_SECURITY_"))
 }
 # What the Dockerfile sets for the shell, Python, pip and the Hugging Face libraries.
-NOT_OURS = {"PATH", "HOME", "HF_HOME", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+NOT_OURS = {"PATH", "HOME", "HF_HOME", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
 
 
 def command_exists(words: list[str]) -> bool:
@@ -37,6 +42,12 @@ def command_exists(words: list[str]) -> bool:
             return False
         command = command.commands[word]
     return not isinstance(command, TyperGroup)
+
+
+def image_environment() -> dict[str, str]:
+    """What the image's last stage sets."""
+    lines = re.findall(r"^ENV (.+)$", LAST_STAGE, flags=re.M)
+    return {name: value for line in lines for name, value in re.findall(r"(\w+)=(\S+)", line)}
 
 
 def commands_named_in(text: str) -> set[str]:
@@ -58,7 +69,12 @@ def merged(base: Any, override: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "path", ["docker-compose.yml", "deploy/compose.gpu.yml", "Makefile", "README.md", "CONTRIBUTING.md"]
+    "path",
+    [
+        *("docker-compose.yml", "deploy/compose.gpu.yml", "deploy/Dockerfile", "Makefile"),
+        *("README.md", "CONTRIBUTING.md"),
+        *("deploy/OPERATIONS.md", "deploy/CAPACITY.md", "deploy/METRICS.md", "deploy/kubernetes/README.md"),
+    ],
 )
 def test_every_command_a_person_is_told_to_type_exists(path: str) -> None:
     text = (ROOT / path).read_text()
@@ -82,13 +98,41 @@ def test_the_containers_start_commands_that_exist() -> None:
 @pytest.mark.parametrize("service", ["topics", "consumer"])
 def test_a_setting_in_the_environment_reaches_the_application_in_compose(service: str) -> None:
     passed = {entry.split("=")[0] for entry in SERVICES[service]["environment"]}
-    assert passed == SETTINGS - NOT_IN_COMPOSE
+    assert {name for name in passed if not name.startswith("OTEL_")} == SETTINGS - NOT_IN_COMPOSE
 
 
 def test_the_image_sets_no_environment_name_that_nobody_reads() -> None:
-    last_stage = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
-    names = {name for line in re.findall(r"^ENV (.+)$", last_stage, flags=re.M) for name in re.findall(r"(\w+)=", line)}
-    assert names <= SETTINGS | NOT_OURS
+    assert image_environment().keys() <= SETTINGS | NOT_OURS
+
+
+def test_the_image_serves_on_the_port_that_it_exposes_and_compose_and_prometheus_ask() -> None:
+    environment = image_environment()
+    assert environment["HTTP_HOST"] == "0.0.0.0"  # noqa: S104
+    assert re.findall(r"^EXPOSE (\d+)$", LAST_STAGE, flags=re.M) == [environment["HTTP_PORT"]]
+    assert PUBLISHED["consumer"].endswith(f":{environment['HTTP_PORT']}")
+    [job] = PROMETHEUS["scrape_configs"]
+    [discovery] = job["dns_sd_configs"]
+    assert (discovery["names"], str(discovery["port"])) == (["consumer"], environment["HTTP_PORT"])
+
+
+def test_the_image_watches_its_own_health_and_lets_signals_through() -> None:
+    [command] = re.findall(r"^HEALTHCHECK .*CMD (\[.+\])$", LAST_STAGE, flags=re.M)
+    assert yaml.safe_load(command) == ["python", "-I", "-S", "/opt/healthcheck.py"]
+    assert "COPY deploy/healthcheck.py /opt/" in LAST_STAGE
+    # A command that is no list runs under a shell, which keeps signals to itself.
+    assert re.findall(r"^(?:ENTRYPOINT|CMD) [^\[]", LAST_STAGE, flags=re.M) == []
+
+
+def test_the_image_is_labelled_with_the_version_that_is_in_it() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"ARG VERSION={project['version']}\n" in LAST_STAGE
+    for label in ("title", "description", "licenses", "version", "source", "revision"):
+        assert f"org.opencontainers.image.{label}=" in LAST_STAGE
+
+
+def test_the_last_stage_has_nothing_to_install_with() -> None:
+    assert "pip uninstall" in LAST_STAGE
+    assert not re.search(r"pip install|apt-get|pip wheel", LAST_STAGE)
 
 
 def test_compose_waits_for_services_that_exist_and_can_become_what_is_waited_for() -> None:
@@ -103,7 +147,9 @@ def test_compose_waits_for_services_that_exist_and_can_become_what_is_waited_for
 
 
 def test_the_consumer_can_be_scaled() -> None:
-    assert not {"container_name", "ports", "hostname"} & SERVICES["consumer"].keys()
+    assert not {"container_name", "hostname"} & SERVICES["consumer"].keys()
+    first, last = re.fullmatch(r"127\.0\.0\.1:(\d+)-(\d+):\d+", PUBLISHED["consumer"]).groups()  # type: ignore[union-attr]
+    assert int(last) - int(first) >= Settings.model_fields["topic_partitions"].default - 1
 
 
 def test_the_consumer_is_given_longer_to_stop_than_it_takes() -> None:
@@ -111,19 +157,55 @@ def test_the_consumer_is_given_longer_to_stop_than_it_takes() -> None:
     assert float(grace.removesuffix("s")) > Settings.model_fields["shutdown_timeout_s"].default
 
 
-def test_kafka_is_reached_from_this_machine_only() -> None:
-    assert [port for service in SERVICES.values() for port in service.get("ports", [])] == ["127.0.0.1:9092:9092"]
+def test_everything_is_reached_from_this_machine_only() -> None:
+    assert PUBLISHED.keys() == {"kafka", "consumer", "prometheus", "grafana"}
+    assert all(port.startswith("127.0.0.1:") for port in PUBLISHED.values())
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_pinned_and_has_no_more_rights_than_it_needs(name: str) -> None:
+    service = SERVICES[name]
+    assert service["image"] == "comment-moderation-stream" or re.search(r":v?\d+(\.\d+)*(-alpine)?$", service["image"])
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service.get("read_only") or name == "kafka"  # its image writes its configuration where it lies
 
 
 def test_every_volume_is_declared_so_that_data_survives_a_restart() -> None:
-    used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    assert used == COMPOSE["volumes"].keys() == {"kafka", "redis", "hub"}
+    sources = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    named = {source for source in sources if not source.startswith("./")}
+    assert named == COMPOSE["volumes"].keys() == {"kafka", "redis", "hub", "prometheus"}
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_no_service_can_gain_privileges(service: str) -> None:
-    assert SERVICES[service]["cap_drop"] == ["ALL"]
-    assert SERVICES[service]["security_opt"] == ["no-new-privileges:true"]
+def test_what_compose_mounts_from_the_repository_exists_and_cannot_be_written() -> None:
+    mounts = [volume.split(":") for service in SERVICES.values() for volume in service.get("volumes", [])]
+    ours = [mount for mount in mounts if mount[0].startswith("./")]
+    assert len(ours) == 3
+    for source, _target, *options in ours:
+        assert (ROOT / source).is_dir()
+        assert options == ["ro"]
+
+
+def test_the_observability_services_start_only_when_they_are_asked_for() -> None:
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"prometheus", "grafana"}
+    assert all(SERVICES[name]["profiles"] == ["observability"] for name in ("prometheus", "grafana"))
+
+
+def test_grafana_shows_everybody_on_this_machine_the_dashboards_and_lets_nobody_change_anything() -> None:
+    environment = SERVICES["grafana"]["environment"]
+    assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == "true"
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert environment["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+
+
+def test_grafana_finds_prometheus_and_the_dashboards_where_compose_puts_them() -> None:
+    provisioning = ROOT / "deploy/grafana/provisioning"
+    [source] = [yaml.safe_load(path.read_text()) for path in (provisioning / "datasources").iterdir()]
+    assert source["datasources"][0]["url"] == "http://prometheus:9090"
+    [provider] = [yaml.safe_load(path.read_text()) for path in (provisioning / "dashboards").iterdir()]
+    path = provider["providers"][0]["options"]["path"]
+    assert f"./deploy/grafana/dashboards:{path}:ro" in SERVICES["grafana"]["volumes"]
 
 
 def test_the_image_does_not_run_as_root() -> None:
@@ -137,7 +219,7 @@ def test_the_gpu_file_gives_the_consumer_a_gpu_and_one_cuda_image_to_both_servic
     assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
     for name in ("topics", "consumer"):
         assert services[name]["image"] == "comment-moderation-stream:cuda"
-        assert services[name]["build"]["args"] == {"TORCH_INDEX": ""}
+        assert services[name]["build"]["args"]["TORCH"] == "cuda"
         assert services[name]["build"]["dockerfile"] == "deploy/Dockerfile"
     assert services["consumer"]["environment"] == SERVICES["consumer"]["environment"]
 

@@ -1,0 +1,78 @@
+"""A model whose forward passes a test lets run one by one, and what it takes to wait for what other threads do."""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from consumer.answer import Answer, Unanswerable
+from consumer.micro_batcher import Answers
+
+DEADLINE_S = 30.0
+
+
+class PassEngine:
+    """Runs `texts_per_pass` texts at a time, each pass when a test lets it; remembers passes in their order."""
+
+    def __init__(self, texts_per_pass: int = 1) -> None:
+        self.texts_per_pass = texts_per_pass
+        self.passes: list[list[str]] = []
+        self.begun = threading.Semaphore(0)
+        self.error: Exception | None = None
+        self._allowed = threading.Semaphore(0)
+        self._open = False
+
+    def allow(self, passes: int) -> None:
+        self._allowed.release(passes)
+
+    def open(self) -> None:
+        self._open = True
+        self._allowed.release()
+
+    def model_text(self, text: str) -> str:
+        return text
+
+    def steps(self, model_texts: Sequence[str]) -> Generator[None, None, Answers]:
+        answers: Answers = []
+        for start in range(0, len(model_texts), self.texts_per_pass):
+            if start:
+                yield
+            texts = list(model_texts[start : start + self.texts_per_pass])
+            self.begun.release()
+            if not self._open:
+                assert self._allowed.acquire(timeout=DEADLINE_S)
+            if self.error:
+                raise self.error
+            self.passes.append(texts)
+            answers += [answer_to(text) for text in texts]
+        return answers
+
+    @property
+    def classified(self) -> list[str]:
+        return [text for texts in self.passes for text in texts]
+
+
+def answer_to(text: str) -> Answer | Unanswerable:
+    return Unanswerable("it fails") if "poison" in text else Answer((float(len(text)),), truncated=False)
+
+
+def in_thread(call: Callable[[], Any]) -> "Future[Any]":
+    """What `call` returns or raises, on a thread of its own."""
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return outcome
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)

@@ -1,0 +1,264 @@
+"""One model for the stream and for callers: who has his turn when, and that everybody is answered."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+import pytest
+
+from consumer.answer import Answer, Unanswerable
+from consumer.micro_batcher import MOST_RETRY_S, TURN_TEXTS, Answers, MicroBatcher, ModelGoneError, QueueFullError
+from consumer.model.errors import ModelError
+from tests.pass_engine import DEADLINE_S, PassEngine, answer_to, in_thread, wait_until
+
+
+@contextmanager
+def batcher_of(engine: PassEngine, max_waiting_texts: int = 1_024) -> Iterator[MicroBatcher]:
+    batcher = MicroBatcher(engine, max_waiting_texts)
+    try:
+        yield batcher
+    finally:
+        engine.open()
+        batcher.close(DEADLINE_S)
+
+
+def results(futures: "Sequence[Future[Answer | Unanswerable]]") -> Answers:
+    return [future.result(DEADLINE_S) for future in futures]
+
+
+def test_every_text_gets_its_own_answer() -> None:
+    engine = PassEngine(texts_per_pass=3)
+    engine.open()
+    with batcher_of(engine) as batcher:
+        texts = ["a" * length for length in range(1, 100)] + ["poison"]
+        assert results(batcher.submit(texts)) == [answer_to(text) for text in texts]
+        assert batcher.classify(texts) == [answer_to(text) for text in texts]
+        assert batcher.classify([]) == []
+        assert batcher.submit([]) == []
+
+
+def test_texts_of_callers_that_wait_share_a_pass() -> None:
+    engine = PassEngine(texts_per_pass=64)
+    with batcher_of(engine) as batcher:
+        first = batcher.submit(["first"])
+        assert engine.begun.acquire(timeout=DEADLINE_S)
+        later = [future for caller in range(5) for future in batcher.submit([f"{caller}-a", f"{caller}-b"])]
+        engine.open()
+        results(first + later)
+    assert [len(texts) for texts in engine.passes] == [1, 10]
+
+
+def test_while_both_wait_passes_alternate_between_the_stream_and_the_callers() -> None:
+    engine = PassEngine()
+    with batcher_of(engine) as batcher:
+        batcher.submit(["c"])
+        assert engine.begun.acquire(timeout=DEADLINE_S)
+        stream = in_thread(lambda: batcher.classify(["s"] * 50))
+        wait_until(lambda: batcher._bulk)
+        callers = batcher.submit(["c"] * 3 * TURN_TEXTS)
+        engine.open()
+        assert len(stream.result(DEADLINE_S)) == 50
+        results(callers)
+    order = "".join(engine.classified)
+    assert order.startswith("c" + "sc" * 50)  # one text a pass: neither has two in a row while the other waits
+    assert order.count("c") == 1 + 3 * TURN_TEXTS
+
+
+def test_a_batch_that_comes_during_the_turn_of_callers_waits_for_one_pass() -> None:
+    engine = PassEngine()
+    with batcher_of(engine) as batcher:
+        callers = batcher.submit(["c"] * TURN_TEXTS)
+        assert engine.begun.acquire(timeout=DEADLINE_S)
+        stream = in_thread(lambda: batcher.classify(["s"]))
+        wait_until(lambda: batcher._bulk)
+        engine.allow(2)
+        assert stream.result(DEADLINE_S) == [answer_to("s")]
+        assert not callers[-1].done()
+    assert engine.classified[:2] == ["c", "s"]
+
+
+def test_a_text_taken_back_before_its_turn_costs_nothing_and_takes_no_room() -> None:
+    engine = PassEngine(texts_per_pass=TURN_TEXTS)
+    with batcher_of(engine) as batcher:
+        batcher.submit(["first"])
+        assert engine.begun.acquire(timeout=DEADLINE_S)
+        gone = batcher.submit(["gone"] * 2 * TURN_TEXTS)
+        kept = batcher.submit(["kept"] * TURN_TEXTS)
+        assert all(future.cancel() for future in gone)
+        engine.open()
+        results(kept)
+    assert [len(texts) for texts in engine.passes] == [1, TURN_TEXTS]
+    assert "gone" not in engine.classified
+
+
+def test_a_text_in_the_model_cannot_be_taken_back_and_is_answered() -> None:
+    engine = PassEngine()
+    with batcher_of(engine) as batcher:
+        (future,) = batcher.submit(["running"])
+        assert engine.begun.acquire(timeout=DEADLINE_S)
+        assert not future.cancel()
+        engine.open()
+        assert future.result(DEADLINE_S) == answer_to("running")
+
+
+def test_an_awaited_text_is_taken_back_from_the_event_loop() -> None:
+    engine = PassEngine()
+    with batcher_of(engine) as batcher:
+        batcher.submit(["first"])
+        assert engine.begun.acquire(timeout=DEADLINE_S)
+
+        async def give_up() -> None:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.wrap_future(batcher.submit(["gone"])[0]), 0.01)
+
+        asyncio.run(give_up())
+        after = batcher.submit(["after"])
+        engine.open()
+        results(after)
+    assert engine.classified == ["first", "after"]
+
+
+def test_beyond_the_queue_all_of_a_caller_s_texts_are_refused_with_when_to_come_back() -> None:
+    engine = PassEngine()
+    with batcher_of(engine, max_waiting_texts=4) as batcher:
+        batcher.submit(["first"])
+        assert engine.begun.acquire(timeout=DEADLINE_S)
+        waiting = batcher.submit(["a", "b", "c"])
+        with pytest.raises(QueueFullError) as unmeasured:
+            batcher.submit(["d", "e"])
+        assert unmeasured.value.retry_after_s == 1.0
+        assert batcher.waiting_texts == 3
+        waiting += batcher.submit(["d"])
+        engine.allow(1)
+        wait_until(lambda: batcher.waiting_texts == 0)  # they are in the model, and the first was measured
+        waiting += batcher.submit(["a", "b", "c", "d"])
+        with pytest.raises(QueueFullError) as measured:
+            batcher.submit(["e"])
+        assert 0.0 < measured.value.retry_after_s <= MOST_RETRY_S
+        engine.open()
+        results(waiting)
+    assert "e" not in engine.classified
+
+
+def test_a_close_answers_what_waits_and_refuses_what_comes() -> None:
+    engine = PassEngine()
+    batcher = MicroBatcher(engine, 1_024)
+    callers = batcher.submit(["c"] * 3 * TURN_TEXTS)
+    assert engine.begun.acquire(timeout=DEADLINE_S)
+    stream = in_thread(lambda: batcher.classify(["s"] * 20))
+    wait_until(lambda: batcher._bulk)
+    closing = in_thread(lambda: batcher.close(DEADLINE_S))
+    wait_until(lambda: batcher._closed)
+    for call in (batcher.submit, batcher.classify):
+        with pytest.raises(ModelGoneError, match="this process is ending"):
+            call(["late"])
+    engine.open()
+    closing.result(DEADLINE_S)
+    assert all(future.done() for future in callers)
+    assert len(stream.result(DEADLINE_S)) == 20
+    assert "late" not in engine.classified
+    assert batcher.error is None
+
+
+def test_a_close_does_not_wait_for_a_model_that_hangs_and_refuses_what_waited_for_it() -> None:
+    engine = PassEngine()
+    batcher = MicroBatcher(engine, 1_024)
+    batcher.submit(["hangs"])
+    assert engine.begun.acquire(timeout=DEADLINE_S)
+    waiting = batcher.submit(["waits"])
+    stream = in_thread(lambda: batcher.classify(["waits too"]))
+    wait_until(lambda: batcher._bulk)
+    batcher.close(timeout_s=0.05)
+    assert batcher.vitals()[0].alive
+    for refused in (waiting[0], stream):
+        with pytest.raises(ModelGoneError):
+            refused.result(DEADLINE_S)
+    engine.open()
+
+
+def broken(engine: PassEngine, batcher: MicroBatcher) -> None:
+    """Everything there is to know of a batcher whose model broke."""
+    wait_until(lambda: batcher.error is not None)
+    wait_until(lambda: not batcher.vitals()[0].alive)
+    assert batcher.error is engine.error
+    for call in (batcher.submit, batcher.classify):
+        with pytest.raises(ModelGoneError, match="it failed"):
+            call(["late"])
+
+
+def test_a_model_that_breaks_in_a_caller_s_turn_fails_everybody_who_waits_and_is_dead() -> None:
+    engine = PassEngine()
+    with batcher_of(engine) as batcher:
+        first = batcher.submit(["c"] * 2)
+        assert engine.begun.acquire(timeout=DEADLINE_S)
+        stream = in_thread(lambda: batcher.classify(["s"] * 5))
+        wait_until(lambda: batcher._bulk)
+        waiting = batcher.submit(["w"] * 5)
+        engine.allow(2)  # one of the caller's, one of the stream's
+        wait_until(lambda: len(engine.passes) == 2)
+        engine.error = ModelError("the model is gone")
+        engine.open()
+        with pytest.raises(ModelError, match="the model is gone"):
+            stream.result(DEADLINE_S)
+        for future in [*first, *waiting]:
+            with pytest.raises(ModelGoneError):
+                future.result(DEADLINE_S)
+        broken(engine, batcher)
+
+
+def test_a_model_that_breaks_in_the_stream_s_pass_fails_everybody_who_waits_and_is_dead() -> None:
+    engine = PassEngine()
+    with batcher_of(engine) as batcher:
+        stream = in_thread(lambda: batcher.classify(["s"] * 5))
+        assert engine.begun.acquire(timeout=DEADLINE_S)
+        running = batcher.submit(["c"] * 2)
+        engine.allow(2)
+        wait_until(lambda: len(engine.passes) == 2)
+        waiting = batcher.submit(["w"])
+        engine.error = ModelError("the model is gone")
+        engine.open()
+        with pytest.raises(ModelError, match="the model is gone"):
+            stream.result(DEADLINE_S)
+        for future in [*running, *waiting]:
+            with pytest.raises(ModelGoneError):
+                future.result(DEADLINE_S)
+        broken(engine, batcher)
+
+
+def test_an_idle_model_moves_and_one_that_is_stuck_does_not() -> None:
+    engine = PassEngine()
+    with batcher_of(engine) as batcher:
+        idle_at_s = batcher.vitals()[0].moved_at_s
+        wait_until(lambda: batcher.vitals()[0].moved_at_s > idle_at_s)
+        batcher.submit(["stuck"])
+        assert engine.begun.acquire(timeout=DEADLINE_S)
+        stuck = batcher.vitals()[0]
+        time.sleep(1.5)  # longer than an idle thread stands still
+        assert batcher.vitals() == [stuck]
+        assert stuck.alive
+
+
+def test_many_threads_at_once_get_their_own_answers() -> None:
+    engine = PassEngine(texts_per_pass=7)
+    engine.open()
+    with batcher_of(engine) as batcher:
+
+        def caller(number: int) -> None:
+            for turn in range(60):
+                texts = ["x" * (number * 100 + turn + extra) for extra in range(turn % 5)]
+                futures = batcher.submit(texts)
+                if turn % 3 == 0 and futures:
+                    futures.pop(0).cancel()
+                    texts.pop(0)
+                assert results(futures) == [answer_to(text) for text in texts]
+
+        def stream() -> None:
+            for turn in range(60):
+                texts = ["y" * (turn + extra) for extra in range(20)]
+                assert batcher.classify(texts) == [answer_to(text) for text in texts]
+
+        running = [in_thread(stream), *(in_thread(lambda number=number: caller(number)) for number in range(6))]  # type: ignore[misc]
+        for outcome in running:
+            outcome.result(DEADLINE_S)

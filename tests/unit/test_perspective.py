@@ -1,0 +1,337 @@
+"""The Perspective API's shapes, errors, attributes and languages, without a server."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.types import Scope
+
+from consumer.answer import Answer
+from consumer.http.errors import ApiError
+from consumer.http.perspective import analyzed, attributes_of, key_of
+from consumer.http.perspective_discovery import discovery_document
+from consumer.http.perspective_models import AnalyzeRequest, parse, request_schema
+from consumer.micro_batcher import Answers, MicroBatcher
+from consumer.model.doubt import doubted, with_language
+from consumer.model.labels import TagGroups
+from consumer.policy import Policy
+from consumer.predictor import Predictor
+from consumer.settings import Settings
+from consumer.settings_parsing import SettingsError, load_settings
+from consumer.verdict import Judge
+from schemas import ModelInfo
+from tests.fakes import TAG_GROUPS, DictCache, WordEngine
+
+LABELS = {"toxicity.toxic", "toxicity.clean", "sentiment.negative"}
+ITALIAN = "sei un idiota e non capisci niente"
+
+
+class EnglishEngine(WordEngine):
+    """Says of a text in another language that it does not know it."""
+
+    def classify(self, model_texts: Any) -> Answers:
+        answers = super().classify(model_texts)
+        return [doubted(text, answer, TAG_GROUPS) for text, answer in zip(model_texts, answers, strict=True)]
+
+
+@contextmanager
+def predicting(engine: WordEngine, groups: TagGroups, cache: DictCache) -> Iterator[Predictor]:
+    batcher = MicroBatcher(engine, max_waiting_texts=16)
+    judge = Judge(tags_of=groups.tags, model=ModelInfo(name="words", version="1"), policy=Policy())
+    labels = {f"{group}.{label}" for group, names in groups.label_names().items() for label in names}
+    try:
+        yield Predictor(batcher, cache, cache.key, judge, labels)
+    finally:
+        batcher.close(timeout_s=10.0)
+
+
+def analyze(body: dict[str, Any], *, english_only: bool = False, cache: DictCache | None = None) -> dict[str, Any]:
+    """The answer as it goes out; with `english_only`, of a model that says so."""
+    engine, groups = (EnglishEngine(), with_language(TAG_GROUPS)) if english_only else (WordEngine(), TAG_GROUPS)
+    with predicting(engine, groups, cache if cache is not None else DictCache()) as predictor:
+        asked = parse(json.dumps(body).encode())
+        answer, _ = asyncio.run(analyzed(asked, predictor, Settings()))
+    found: dict[str, Any] = json.loads(answer.model_dump_json(exclude_none=True))
+    return found
+
+
+def refused(body: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """The error in the answer to `body`."""
+    with pytest.raises(ApiError) as raised:
+        analyze(body, **options)
+    return error_of(raised.value)
+
+
+def error_of(error: ApiError) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(bytes(error.response().body))["error"]
+    return found
+
+
+def asking(text: str, **more: Any) -> dict[str, Any]:
+    return {"comment": {"text": text}, "requestedAttributes": {"TOXICITY": {}}} | more
+
+
+def error_type(error: dict[str, Any]) -> str:
+    assert (error["code"], error["status"]) == (400, "INVALID_ARGUMENT")
+    [detail] = error["details"]
+    assert detail["@type"] == "type.googleapis.com/google.commentanalyzer.v1alpha1.Error"
+    found: str = detail["errorType"]
+    return found
+
+
+def test_a_comment_gets_the_score_of_the_label_its_attribute_is_mapped_to() -> None:
+    assert analyze(asking("awful")) == {
+        "attributeScores": {
+            "TOXICITY": {
+                "spanScores": [{"begin": 0, "end": 5, "score": {"value": 0.99, "type": "PROBABILITY"}}],
+                "summaryScore": {"value": 0.99, "type": "PROBABILITY"},
+            }
+        }
+    }
+
+
+def test_a_span_ends_where_javascript_says_the_text_ends() -> None:
+    """An emoji outside the basic plane is one character of Python's and two of JavaScript's."""
+    [span] = analyze(asking("ab😀 "))["attributeScores"]["TOXICITY"]["spanScores"]
+    assert (span["begin"], span["end"]) == (0, 5)
+
+
+@pytest.mark.parametrize(("threshold", "is_there"), [(0.98, True), (0.99, True), (0.991, False), (None, True)])
+def test_a_score_below_its_threshold_is_left_out(threshold: float | None, is_there: bool) -> None:
+    parameters = {"scoreType": "PROBABILITY", "scoreThreshold": threshold}
+    answer = analyze(asking("awful") | {"requestedAttributes": {"TOXICITY": parameters}, "clientToken": "c-7"})
+    assert ("attributeScores" in answer) is is_there
+    assert answer["clientToken"] == "c-7"
+
+
+def test_every_field_of_a_request_is_accepted() -> None:
+    answer = analyze(
+        {
+            "comment": {"text": "awful", "type": "PLAIN_TEXT"},
+            "context": {"entries": [{"text": "before", "type": "PLAIN_TEXT"}]},
+            "requestedAttributes": {"TOXICITY": {"scoreType": "PROBABILITY", "scoreThreshold": 0}},
+            "spanAnnotations": True,
+            "languages": ["en"],
+            "doNotStore": True,
+            "clientToken": "c-7",
+            "sessionId": "s-1",
+            "communityId": "/forum/movies",
+        }
+    )
+    assert (answer["languages"], answer["clientToken"]) == (["en"], "c-7")
+
+
+def test_names_may_come_in_snake_case_and_nulls_for_what_is_absent() -> None:
+    body = {"comment": {"text": "awful", "type": None}, "requested_attributes": {"TOXICITY": {}}, "do_not_store": None}
+    assert analyze(body)["attributeScores"]["TOXICITY"]["summaryScore"]["value"] == 0.99
+
+
+@pytest.mark.parametrize("do_not_store", [True, False])
+def test_do_not_store_keeps_not_even_a_digest(do_not_store: bool) -> None:
+    cache = DictCache()
+    analyze(asking("awful", doNotStore=do_not_store), cache=cache)
+    assert list(cache.answers) == ([] if do_not_store else [b"awful"])
+
+
+def test_do_not_store_is_still_answered_from_what_others_had_kept() -> None:
+    cache = DictCache()
+    cache.answers[b"awful"] = Answer((0.2, 0.3, 0.5, 0.75), truncated=False)
+    answer = analyze(asking("awful", doNotStore=True), cache=cache)
+    assert answer["attributeScores"]["TOXICITY"]["summaryScore"]["value"] == 0.75
+
+
+@pytest.mark.parametrize("comment", [{}, {"text": ""}, {"text": " \n\t"}, {"text": None}, None])
+def test_an_empty_comment_is_told_apart(comment: Any) -> None:
+    error = refused({"comment": comment, "requestedAttributes": {"TOXICITY": {}}})
+    assert (error_type(error), error["message"]) == ("COMMENT_EMPTY", "Comment must be non-empty.")
+
+
+def test_a_comment_that_is_too_long_is_told_apart_and_one_at_the_limit_is_answered() -> None:
+    assert "attributeScores" in analyze(asking("x" * 10_000 + " "))
+    error = refused(asking("x" * 10_001))
+    assert error_type(error) == "COMMENT_TOO_LONG"
+    assert error["message"].startswith("Comment text too long.")
+
+
+@pytest.mark.parametrize("attributes", [{}, None])
+def test_a_request_for_no_attribute_is_told_apart(attributes: Any) -> None:
+    error = refused({"comment": {"text": "fine"}, "requestedAttributes": attributes})
+    assert error_type(error) == "NO_REQUESTED_ATTRIBUTES"
+    assert error["message"].startswith("Missing requested_attributes")
+
+
+def test_an_attribute_that_the_model_cannot_answer_is_named_with_those_it_can() -> None:
+    error = refused(asking("fine") | {"requestedAttributes": {"TOXICITY": {}, "SEVERE_TOXICITY": {}}})
+    assert error_type(error) == "INVALID_REQUEST"
+    assert error["message"].startswith("Unknown requested attribute: SEVERE_TOXICITY")
+    assert "answers TOXICITY" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"comment": {"text": "fine", "type": "HTML"}}, "Currently, only 'PLAIN_TEXT' comments are supported"),
+        ({"comment": {"text": "fine", "type": "RTF"}}, "Unknown text type"),
+        (
+            {"requestedAttributes": {"TOXICITY": {"scoreType": "RAW"}}},
+            "Requested score type RAW is not supported by attribute TOXICITY",
+        ),
+        (
+            {"context": {"entries": [{"text": "a"}], "articleAndParentComment": {"article": {"text": "b"}}}},
+            "Context can have either entries or article_and_parent_comment, but both fields were populated.",
+        ),
+        ({"doNotStor": True}, "Invalid JSON payload received. Unknown name at 'doNotStor': Cannot find field."),
+        ({"comment": "fine"}, "Invalid value at 'comment': Input should be an object."),
+        ({"comment": {"text": 5}}, "Invalid value at 'comment.text': Input should be a valid string."),
+        ({"doNotStore": "yes"}, "Invalid value at 'doNotStore': Input should be a valid boolean."),
+        ({"comment": {"text": "poison"}}, "The model cannot answer this comment: the text makes the model fail."),
+    ],
+)
+def test_what_else_is_wrong_is_said_in_the_words_that_clients_know(change: dict[str, Any], message: str) -> None:
+    error = refused(asking("fine") | change)
+    assert error_type(error) == "INVALID_REQUEST"
+    assert error["message"].startswith(message)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"5",
+        b"not json, my secret",
+        b"\xff\xfe",
+        b'{"comment": {"text": "\\ud800 my secret"}}',
+        b'{"my secret": 1}',
+        b'{"comment": {"my secret": 1}}',
+        b'{"requestedAttributes": {"my secret": 1}}',
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_no_request_is_refused_without_quoting_it(body: bytes) -> None:
+    with pytest.raises(ApiError) as raised:
+        parse(body)
+    error = error_of(raised.value)
+    assert error_type(error) == "INVALID_REQUEST"
+    assert "secret" not in json.dumps(error)
+
+
+def test_names_without_quotes_and_trailing_commas_are_read_as_in_the_documentation() -> None:
+    body = b'{comment: {text: "what: {kind, of}"},\n languages: ["en"],\n requestedAttributes: {TOXICITY:{},} }'
+    plain = {
+        "comment": {"text": "what: {kind, of}"},
+        "languages": ["en"],
+        "requestedAttributes": {"TOXICITY": {}},
+    }
+    assert parse(body) == AnalyzeRequest.model_validate(plain)
+
+
+def test_only_json_itself_may_be_large() -> None:
+    """Reading 4 MiB of anything else would hold up every other caller."""
+    padding = " " * 70_000
+    assert parse(f'{{{padding}"comment": {{}}}}'.encode()).comment is not None
+    with pytest.raises(ApiError) as raised:
+        parse(f"{{{padding}comment: {{}}}}".encode())
+    assert error_of(raised.value)["message"].startswith("The request's body is not JSON")
+
+
+def test_of_several_languages_the_model_needs_to_know_one() -> None:
+    answer = analyze(asking("you are awful", languages=["it", "en-GB"]), english_only=True)
+    assert answer["languages"] == ["it", "en-GB"]
+    assert answer["detectedLanguages"] == ["en"]
+
+
+def test_requested_languages_that_the_model_does_not_know_are_refused_in_the_shape_that_clients_parse() -> None:
+    error = refused(asking("you are awful", languages=["it", "fr"]), english_only=True)
+    assert error_type(error) == "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE"
+    assert error["message"] == "Attribute TOXICITY does not support request languages: it, fr"
+    assert error["details"][0]["languageNotSupportedByAttributeError"] == {
+        "attribute": "TOXICITY",
+        "requestedLanguages": ["it", "fr"],
+    }
+
+
+def test_a_comment_in_another_language_is_refused_like_one_whose_language_was_said() -> None:
+    error = refused(asking(ITALIAN), english_only=True)
+    assert error_type(error) == "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE"
+    assert error["message"] == "Attribute TOXICITY does not support request languages: und"
+    assert error["details"][0]["languageNotSupportedByAttributeError"] == {
+        "attribute": "TOXICITY",
+        "detectedLanguages": ["und"],
+    }
+
+
+def test_the_language_that_the_client_says_counts_more_than_the_detected_one() -> None:
+    answer = analyze(asking(ITALIAN, languages=["en"]), english_only=True)
+    assert (answer["languages"], answer["detectedLanguages"]) == (["en"], ["und"])
+    assert "attributeScores" in answer
+
+
+def test_an_english_comment_is_detected() -> None:
+    answer = analyze(asking("you are awful"), english_only=True)
+    assert (answer["languages"], answer["detectedLanguages"]) == (["en"], ["en"])
+
+
+def test_a_model_that_does_not_look_at_languages_takes_all_and_claims_nothing() -> None:
+    assert "detectedLanguages" not in analyze(asking(ITALIAN))
+    assert analyze(asking(ITALIAN, languages=["it"]))["languages"] == ["it"]
+
+
+def test_the_default_attribute_yields_where_the_model_has_no_such_label() -> None:
+    assert attributes_of(Settings(), LABELS) == {"TOXICITY": "toxicity.toxic"}
+    assert attributes_of(Settings(), {"sentiment.negative"}) == {}
+
+
+def test_a_mapping_to_a_label_that_the_model_lacks_is_refused_with_the_labels_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PERSPECTIVE_ATTRIBUTES", '{"TOXICITY": "toxicity.toxic", "INSULT": "toxicity.insult"}')
+    with pytest.raises(SettingsError, match=r"PERSPECTIVE_ATTRIBUTES maps INSULT to toxicity\.insult, but .*clean"):
+        attributes_of(load_settings(), LABELS)
+
+
+def test_attributes_can_be_mapped_to_any_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERSPECTIVE_ATTRIBUTES", '{"SAD": "sentiment.negative"}')
+    assert attributes_of(load_settings(), LABELS) == {"SAD": "sentiment.negative"}
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "headers", "key"),
+    [
+        ("/v1alpha1/comments:analyze", b"key=s3cret", [], b"s3cret"),
+        ("/v1alpha1/comments:analyze", b"alt=json&key=a%2Bb+c%C3%A4", [], "a+b cä".encode()),
+        ("/v1alpha1/comments:suggestscore", b"", [(b"x-goog-api-key", b"s3cret")], b"s3cret"),
+        ("/v1alpha1/comments:analyze", b"", [], b""),
+        ("/v1alpha1/comments:analyze", b"\xff=%ff&key", [], b""),
+        ("/predict", b"key=s3cret", [(b"x-goog-api-key", b"s3cret")], b""),
+    ],
+)
+def test_an_api_key_is_found_where_clients_put_it_and_on_no_other_path(
+    path: str, query: bytes, headers: list[tuple[bytes, bytes]], key: bytes
+) -> None:
+    scope: Scope = {"type": "http", "path": path, "query_string": query, "headers": headers}
+    assert key_of(scope) == key
+
+
+@given(st.binary())
+def test_any_query_gives_a_key_or_none(query: bytes) -> None:
+    assert isinstance(key_of({"path": "/v1alpha1/x", "query_string": query, "headers": []}), bytes)
+
+
+def test_the_discovery_document_refers_to_nothing_that_it_lacks() -> None:
+    document = discovery_document("http://here/")
+    methods = document["resources"]["comments"]["methods"]
+    assert set(methods) == {"analyze", "suggestscore"}
+    for method in methods.values():
+        assert {method["request"]["$ref"], method["response"]["$ref"]} <= set(document["schemas"])
+
+
+def test_the_request_schema_stands_alone() -> None:
+    text = json.dumps(request_schema())
+    assert "$ref" not in text
+    assert "scoreThreshold" in text
