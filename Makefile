@@ -8,7 +8,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint chaos bench train bundled-model clean
+.PHONY: help install demo test test-slow lint locks dashboard chaos bench train bundled-model clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ test: $(INSTALLED) ## Run the unit and integration tests
 
 test-slow: $(INSTALLED) ## Run those that take minutes: security, replay and reprocess on a real Kafka, short forms of make chaos
 	@$(BIN)/python -m pytest -m slow tests/integration tests/chaos
+
+locks: ## Renew the images' lock files (needs uv): after a change of dependencies, or LOCK=--upgrade
+	@deploy/locks/renew.sh $(LOCK)
+
+dashboard: $(INSTALLED) ## Write the Grafana dashboard anew after a change in deploy/grafana/*.py
+	@$(BIN)/python deploy/grafana/make_dashboard.py >deploy/grafana/dashboards/moderation.json
 
 # Needs Apache Kafka: TEST_KAFKA_HOME is a folder with a `kafka` script that starts brokers (see tests/brokers.py).
 chaos: $(INSTALLED) ## Kill, stop, freeze and starve everything under a steady flow; about an hour (CHAOS="kill --short": one row)
