@@ -48,10 +48,6 @@ class ClosableSource(PipelineSource, Protocol):
 
 OpenSource = Callable[[Assignment, Offsets], ClosableSource]
 
-REVOKE_SHARE = 0.25
-"""Share of KAFKA_MAX_POLL_INTERVAL_MS that a revoke may spend on finishing work; the rest of the group waits
-meanwhile."""
-
 
 def run(settings: Settings, stopping: Callable[[], bool]) -> None:
     """Be a member of the group until `stopping()` is true, then drain, commit and leave; with HTTP_PORT, answer HTTP
@@ -72,7 +68,7 @@ def run(settings: Settings, stopping: Callable[[], bool]) -> None:
         if services.has_server:
             open_server(settings, services, stack)
         require_topics(settings)
-        engine, policy = load_model(settings, services.metrics.model_pass)
+        engine, policy = load_model(settings, services.model_pass)
         if services.has_server:
             attributes_of(settings, full_names(engine.tag_groups.label_names()))
         run_with(settings, engine, policy, stopping, alarm, services)
@@ -87,7 +83,7 @@ def serve(settings: Settings, stopping: Callable[[], bool]) -> None:
     with ExitStack() as stack:
         services = open_services(settings, stopping, stack, has_server=True)
         open_server(settings, services, stack)
-        engine, policy = load_model(settings, services.metrics.model_pass)
+        engine, policy = load_model(settings, services.model_pass)
         attributes_of(settings, full_names(engine.tag_groups.label_names()))
         serve_with(settings, engine, policy, stopping, services)
 
@@ -106,7 +102,8 @@ def serve_with(
         log.info("serving", port=settings.http_port)
         while not stopping() and not services.failed:
             time.sleep(WAIT_S)
-        services.require_working()
+        services.require_server()
+    services.require_model()
     log.info("stopped")
 
 
@@ -132,9 +129,7 @@ def run_with(
             assignment,
             offsets,
             max_records=settings.max_batch_records,
-            revoke_timeout_s=min(
-                settings.kafka_max_poll_interval_ms / 1000 * REVOKE_SHARE, settings.shutdown_timeout_s
-            ),
+            revoke_timeout_s=settings.revoke_timeout_s,
         )
 
     with ExitStack() as stack:
@@ -205,6 +200,7 @@ def run_pipeline(
             checkpoint=checkpoint,
             alarm=alarm,
             observers=services.observers,
+            model_moved_at_s=lambda: services.model_moved_at_s,
             shutdown_timeout_s=settings.shutdown_timeout_s,
         )
         services.health.watch(pipeline.vitals)
@@ -212,7 +208,8 @@ def run_pipeline(
         services.health.begin()
         log.info("consuming", topic=settings.input_topic, delivery=settings.delivery)
         pipeline.run(lambda: stopping() or services.failed)
-        services.require_working()
+        services.require_server()
+    services.require_model()
     log.info("stopped")
 
 

@@ -81,4 +81,4 @@ class Health:
 
 
 def _said_by(checks: dict[str, Check]) -> dict[str, str]:
-    return {name: said for name, check in checks.items() if (said := check())}
+    return {name: said for name, check in list(checks.items()) if (said := check())}

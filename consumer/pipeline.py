@@ -48,8 +48,11 @@ class Pipeline:
         checkpoint: Checkpoint,
         alarm: Alarm,
         observers: Sequence[Observer],
+        model_moved_at_s: Callable[[], float],
         shutdown_timeout_s: float,
     ) -> None:
+        """`model_moved_at_s` says when the model last ran (monotonic clock): a batch of long texts takes minutes on a
+        small machine, and is no standstill while pass follows pass."""
         self._source = source
         self._in_flight = in_flight
         self._engine = engine
@@ -72,7 +75,7 @@ class Pipeline:
 
         self._stages = [
             stage("prepare", self._prepare, to_prepare, to_classify),
-            stage("classify", self._classify, to_classify, to_publish),
+            stage("classify", self._classify, to_classify, to_publish, work_moved_at_s=model_moved_at_s),
             stage(
                 "publish",
                 self._publish,

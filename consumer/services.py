@@ -1,9 +1,11 @@
 """What stands beside the stream for those outside: metrics, traces, health, and the synchronous way in."""
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from consumer.answer import ModelPass
 from consumer.cache import AnswerCache
 from consumer.errors import ReaderError
 from consumer.health import Health
@@ -33,20 +35,29 @@ class Services:
     batcher: MicroBatcher | None = None
     server_alive: Callable[[], bool] = lambda: True
     stop_server: Callable[[], None] = lambda: None
+    model_moved_at_s: float = 0.0
 
     @property
     def failed(self) -> bool:
         """Whether the model that HTTP callers share broke, or their server ended, so that the process must end."""
         return not self.server_alive() or (self.batcher is not None and self.batcher.error is not None)
 
-    def require_working(self) -> None:
-        """Raise `ModelGoneError` when the model broke, `ServerGoneError` when the server ended by itself."""
+    def model_pass(self, done: ModelPass) -> None:
+        """The model has run once. Called on the thread that classifies."""
+        self.model_moved_at_s = time.monotonic()
+        self.metrics.model_pass(done)
+
+    def require_server(self) -> None:
+        """Raise `ServerGoneError` when the server ended by itself."""
+        if not self.server_alive():
+            raise ServerGoneError("the HTTP server ended by itself; the log line http_failed says where")
+
+    def require_model(self) -> None:
+        """Raise `ModelGoneError` when the model broke, also for the last callers of a process that ends."""
         if self.batcher is not None and (error := self.batcher.error) is not None:
             # Only messages of our own are passed on; another library's may quote a text.
             why = str(error) if isinstance(error, ReaderError) else "its log line has the frames"
             raise ModelGoneError(f"the model failed for an HTTP caller with {type(error).__name__}: {why}")
-        if not self.server_alive():
-            raise ServerGoneError("the HTTP server ended by itself; the log line http_failed says where")
 
 
 def open_services(

@@ -13,6 +13,8 @@ Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
 Thresholds = Annotated[dict[str, Threshold], NoDecode, BeforeValidator(json_object)]
 Labels = Annotated[dict[str, str], NoDecode, BeforeValidator(json_object)]
 ClientConfig = Annotated[dict[str, str | int | float | bool], NoDecode, BeforeValidator(json_object)]
+REVOKE_SHARE = 0.25
+"""Of KAFKA_MAX_POLL_INTERVAL_MS."""
 TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 
 
@@ -230,9 +232,10 @@ class Settings(BaseSettings):
         "Perspective API.",
     )
     health_stall_timeout_s: float = Field(
-        180.0,
+        240.0,
         gt=0,
-        description="Seconds a stage may stand still until `/healthz` fails; must be above KAFKA_DELIVERY_TIMEOUT_MS.",
+        description="Seconds a stage may stand still until `/healthz` fails; must be above KAFKA_DELIVERY_TIMEOUT_MS "
+        "and the deadline of a revoke (see KAFKA_MAX_POLL_INTERVAL_MS) together.",
     )
     tracing: bool = Field(
         False,
@@ -243,6 +246,11 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto = readable on a terminal, JSON otherwise."
     )
+
+    @property
+    def revoke_timeout_s(self) -> float:
+        """How long a revoke may spend on finishing work; the rest of the group waits meanwhile."""
+        return min(self.kafka_max_poll_interval_ms / 1000 * REVOKE_SHARE, self.shutdown_timeout_s)
 
     @model_validator(mode="after")
     def _refuse_unsafe_combinations(self) -> Self:

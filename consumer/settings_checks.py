@@ -57,10 +57,11 @@ def problems(s: "Settings") -> list[str]:
         found.append(
             "REDIS_URL must begin with redis://, rediss:// or unix://; leave it empty for a cache in memory only."
         )
-    if s.health_stall_timeout_s * 1000 <= s.kafka_delivery_timeout_ms:
+    longest_wait_s = s.kafka_delivery_timeout_ms / 1000 + s.revoke_timeout_s
+    if s.health_stall_timeout_s <= longest_wait_s:
         found.append(
-            "HEALTH_STALL_TIMEOUT_S must be above KAFKA_DELIVERY_TIMEOUT_MS, or waiting for Kafka would pass for a "
-            "dead stage; raise the first or lower the second."
+            f"HEALTH_STALL_TIMEOUT_S must be above {longest_wait_s:g}, what KAFKA_DELIVERY_TIMEOUT_MS and the deadline "
+            "of a revoke add up to, or waiting for Kafka would pass for a dead stage; raise it or lower those."
         )
     if {"policy_review", "policy_reject"} <= s.model_fields_set:  # else the model's calibration may take part
         found += never_reviewed(s.policy_review, s.policy_reject)

@@ -57,8 +57,9 @@ class Stage:
 
     `work` raising ends the stage and reports the failure; a failure elsewhere ends it too.
     `on_worked` is told for how many seconds each batch had waited, and for how many it was worked on.
-    `between` is called before each wait for a batch, and says after how many seconds at most it wants to be called
-    again; `finish` is called once, when no more batches will come.
+    `work_moved_at_s` says when work that takes long moved last. `between` is called before each wait for a batch, and
+    says after how many seconds at most it wants to be called again; `finish` is called once, when no more batches will
+    come.
     """
 
     def __init__(
@@ -71,9 +72,10 @@ class Stage:
         between: Callable[[], float] = lambda: POLL_S,
         finish: Callable[[], None] = lambda: None,
         on_worked: Callable[[float, float], None] = lambda _waited_s, _took_s: None,
+        work_moved_at_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.name = name
-        self.moved_at_s = time.monotonic()
+        self._moved_at_s = time.monotonic()
         self._work = work
         self._inbox = inbox
         self._outbox = outbox
@@ -81,7 +83,13 @@ class Stage:
         self._between = between
         self._finish = finish
         self._on_worked = on_worked
+        self._work_moved_at_s = work_moved_at_s
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def moved_at_s(self) -> float:
+        """When it moved last, or its work did (monotonic clock)."""
+        return max(self._moved_at_s, self._work_moved_at_s())
 
     @property
     def alive(self) -> bool:
@@ -90,7 +98,7 @@ class Stage:
 
     def start(self) -> None:
         """Start the thread."""
-        self.moved_at_s = time.monotonic()
+        self._moved_at_s = time.monotonic()
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
@@ -101,7 +109,7 @@ class Stage:
     def _run(self) -> None:
         try:
             while not self._failure:
-                self.moved_at_s = time.monotonic()
+                self._moved_at_s = time.monotonic()
                 try:
                     batch = self._inbox.take(self._between())
                 except queue.Empty:
@@ -126,6 +134,6 @@ class Stage:
         if batch is not None:
             batch.queued_at_s = time.monotonic()
         while self._outbox is not None and not self._failure:
-            self.moved_at_s = time.monotonic()
+            self._moved_at_s = time.monotonic()
             if self._outbox.offer(batch, POLL_S):
                 return

@@ -119,6 +119,7 @@ class Bench:
         self.ledger = Ledger()
         self.vitals: Callable[[], Sequence[Vital]] = list
         self.shutdown_timeout_s = shutdown_timeout_s
+        self.model_moved_at_s = 0.0
         self._offset = 0
 
     def batch(self, *values: bytes | None) -> Batch:
@@ -156,6 +157,7 @@ class Bench:
             checkpoint=self.checkpoint,
             alarm=self.alarm,
             observers=[self.metrics, self.ledger],
+            model_moved_at_s=lambda: self.model_moved_at_s,
             shutdown_timeout_s=self.shutdown_timeout_s,
         )
         self.vitals = pipeline.vitals

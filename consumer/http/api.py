@@ -42,6 +42,7 @@ def make_app(settings: Settings, services: Services, *, loopback: bool) -> FastA
     if settings.http_token.get_secret_value():
         _describe_token(app)
     answer_errors(app)
+    services.metrics.expect_failures(path for path, methods in app.openapi()["paths"].items() if "post" in methods)
     app.add_middleware(Guard, settings=settings, loopback=loopback)
     app.add_middleware(Counting, metrics=services.metrics, routes=[*app.openapi()["paths"], *OWN_PAGES])
     return app

@@ -16,7 +16,7 @@ from consumer.terminal.bench_client import RecordBytes, bench_client
 from consumer.terminal.bench_engine import BATCH_SIZES, engine_rates
 from consumer.terminal.bench_figures import Measured
 from consumer.terminal.bench_member import MemoryUse, bench_member
-from consumer.terminal.bench_plan import Plan, capacity_with_repeats, plan
+from consumer.terminal.bench_plan import Plan, plan
 from consumer.terminal.bench_stream import Level, hold, join, saturate
 from consumer.terminal.bench_texts import REMEMBERED, unique_texts, with_repeats
 
@@ -44,8 +44,8 @@ class Effort(NamedTuple):
         return STARTS_S + 1.2 * engine + stream + (1 + len(LOAD_SHARES)) * (self.level_seconds + 1)
 
 
-FULL = Effort(5, 1.0, 5, 5.0, (0.0, 0.5, 1.0), 20.0)
-QUICK = Effort(2, 0.3, 2, 1.5, (0.0, 1.0), 1.5)
+FULL = Effort(5, 1.0, 5, 5.0, (0.0, 0.5, 0.9, 1.0), 20.0)
+QUICK = Effort(2, 0.3, 2, 1.5, (0.0, 0.5), 1.5)
 
 
 class Machine(NamedTuple):
@@ -82,13 +82,9 @@ class Findings(NamedTuple):
     memory_after: MemoryUse | None
     record_bytes: RecordBytes
 
-    def capacity_per_s(self, repeats: float) -> float:
-        """Comments per second of one member when this share of them (0 to 1) are repeats."""
-        return capacity_with_repeats(self.stream[0.0].median, self.stream[1.0].median, repeats)
-
     def plan(self, rate_per_s: float, peak_factor: float, repeats: float = 0.0) -> Plan:
-        """What `rate_per_s` needs."""
-        return plan(rate_per_s, self.capacity_per_s(repeats), peak_factor=peak_factor, **self.record_bytes._asdict())
+        """What `rate_per_s` needs where so many are repeats, one of the shares that were measured."""
+        return plan(rate_per_s, self.stream[repeats].median, peak_factor=peak_factor, **self.record_bytes._asdict())
 
 
 class Screen(Protocol):

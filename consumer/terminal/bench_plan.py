@@ -68,14 +68,6 @@ def catch_up_s(outage_s: float, rate_per_s: float, together_per_s: float) -> flo
     return outage_s * rate_per_s / (together_per_s - rate_per_s)
 
 
-def capacity_with_repeats(new_per_s: float, repeats_per_s: float, share: float) -> float:
-    """Comments per second of which `share` (0 to 1) are repeats, from the rates of all new and of all repeats.
-
-    A new comment costs 1/new_per_s of the machine, a repeat 1/repeats_per_s: the costs add up.
-    """
-    return 1 / ((1 - share) / new_per_s + share / repeats_per_s)
-
-
 def spelled_out(plan: Plan, peak_factor: float) -> str:
     """The arithmetic of a plan, to be checked by hand."""
     return (

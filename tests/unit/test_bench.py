@@ -12,7 +12,6 @@ from consumer.terminal.bench_plan import (
     HEADROOM,
     LEAST_PARTITIONS,
     OUTAGE_S,
-    capacity_with_repeats,
     catch_up_s,
     duration,
     plan,
@@ -22,7 +21,6 @@ from consumer.terminal.bench_texts import REMEMBERED, unique_texts, with_repeats
 from tests.fakes import WordEngine
 
 rates = st.floats(0.1, 1e6)
-shares = st.floats(0.0, 1.0)
 
 
 def test_a_plan_can_be_checked_by_hand() -> None:
@@ -64,16 +62,6 @@ def test_what_an_outage_left_behind_is_worked_off_while_new_comments_come(rate: 
 
 def test_members_that_are_used_to_seven_tenths_catch_up_with_an_hour_in_two_hours_and_twenty_minutes() -> None:
     assert duration(catch_up_s(3_600, 70, 100)) == "2 h 20 min"
-
-
-@given(rates, rates, shares)
-def test_repeats_bring_the_capacity_somewhere_between_that_of_new_ones_and_that_of_repeats(
-    new: float, repeats: float, share: float
-) -> None:
-    found = capacity_with_repeats(new, repeats, share)
-    assert min(new, repeats) * (1 - 1e-9) <= found <= max(new, repeats) * (1 + 1e-9)
-    assert capacity_with_repeats(new, repeats, 0) == pytest.approx(new)
-    assert capacity_with_repeats(new, repeats, 1) == pytest.approx(repeats)
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(40, "40 s"), (720, "12 min"), (3_599.9, "1 h 0 min")])

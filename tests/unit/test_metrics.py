@@ -268,6 +268,13 @@ def test_padding_is_counted_beside_the_tokens_that_it_is_a_share_of() -> None:
     assert value(metrics, "moderation_model_pass_seconds_count") == 2
 
 
+def test_failures_of_routes_are_zero_until_they_come() -> None:
+    metrics = Metrics()
+    metrics.expect_failures(["/predict"])
+    for status in ("429", "500", "503", "504"):
+        assert value(metrics, "moderation_http_requests_total", route="/predict", status=status) == 0
+
+
 def test_http_requests_are_counted_by_route_and_status_and_their_texts_by_layer() -> None:
     metrics = Metrics()
     metrics.http_request("/predict", 200, 0.01)
