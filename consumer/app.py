@@ -100,6 +100,8 @@ def serve_with(
         _say_what_runs(services, engine, policy)
         services.health.begin()
         log.info("serving", port=settings.http_port)
+        if settings.tracing:
+            log.warning("tracing_unused", meaning="spans are of the stream's batches, and there is no stream here")
         while not stopping() and not services.failed:
             time.sleep(WAIT_S)
         services.require_server()

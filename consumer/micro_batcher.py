@@ -1,5 +1,6 @@
 """One model for the stream and for HTTP callers, who have their turn between two of the stream's forward passes."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -106,15 +107,17 @@ class MicroBatcher:
             self._changed.notify()
         return answers.result()
 
-    def submit(self, model_texts: Sequence[str]) -> "list[Future[Answer | Unanswerable]]":
+    def submit(self, model_texts: Sequence[str], within_s: float = math.inf) -> "list[Future[Answer | Unanswerable]]":
         """The HTTP callers' way in, all of the texts or none: one future per text, in order; does not block.
 
-        A future that is cancelled before its text's turn costs nothing. Raises `QueueFullError` or `ModelGoneError`.
+        A future that is cancelled before its text's turn costs nothing. Raises `ModelGoneError`, or `QueueFullError`
+        where too many texts wait, or so many that these would not have their turn `within_s`: a caller who is refused
+        at once can go elsewhere, one who waits in vain cannot.
         """
         entries = [_Waiting(text, Future()) for text in model_texts]
         with self._changed:
             self._require_open()
-            if len(self._waiting) + len(entries) > self._max_waiting_texts:
+            if len(self._waiting) + len(entries) > self._max_waiting_texts or self._queue_s() > within_s:
                 raise QueueFullError(self._retry_after_s())
             self._waiting.extend(entries)
             self._changed.notify()
@@ -136,7 +139,11 @@ class MicroBatcher:
             raise ModelGoneError("the model is gone: " + ("this process is ending" if self._closed else "it failed"))
 
     def _retry_after_s(self) -> float:
-        return min(MOST_RETRY_S, len(self._waiting) / self._texts_per_s) if self._texts_per_s else 1.0
+        return min(MOST_RETRY_S, self._queue_s()) if self._texts_per_s else 1.0
+
+    def _queue_s(self) -> float:
+        """How long what waits will take, at the rate of late; 0 while that is not known."""
+        return len(self._waiting) / self._texts_per_s if self._texts_per_s else 0.0
 
     def _run(self) -> None:
         stream: Job | None = None

@@ -51,7 +51,7 @@ class Predictor:
             found = await asyncio.to_thread(self._look_up, texts)  # Redis may take its timeout
             missing = {key: text for key, text in found.model_texts.items() if key not in found.answers}
             if missing:
-                await self._classify(missing, found, keep)
+                await self._classify(missing, found, timeout_s, keep=keep)
         processed_at = datetime.now(UTC)
         return [self._prediction(*found.answers[key], processed_at) for key in found.keys]
 
@@ -61,9 +61,9 @@ class Predictor:
         by_key = dict(zip(keys, model_texts, strict=True))
         return _Found(keys, by_key, dict(self._cache.lookup(by_key)))
 
-    async def _classify(self, missing: dict[bytes, str], found: _Found, keep: bool) -> None:
+    async def _classify(self, missing: dict[bytes, str], found: _Found, timeout_s: float, *, keep: bool) -> None:
         """Add the model's answers to `found`, and to the cache if it may `keep` them."""
-        pending = self._batcher.submit(list(missing.values()))
+        pending = self._batcher.submit(list(missing.values()), timeout_s)
         answers = await asyncio.gather(*map(asyncio.wrap_future, pending))  # cancelled, it takes all of them back
         by_key = dict(zip(missing, answers, strict=True))
         good = {key: answer for key, answer in by_key.items() if isinstance(answer, Answer)}

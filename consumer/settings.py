@@ -229,7 +229,7 @@ class Settings(BaseSettings):
     perspective_attributes: Labels = Field(
         {"TOXICITY": "toxicity.toxic"},
         description='JSON object `{"ATTRIBUTE": "group.label"}`: which score answers which attribute of the '
-        "Perspective API.",
+        "Perspective API. It replaces the default.",
     )
     health_stall_timeout_s: float = Field(
         240.0,

@@ -57,6 +57,9 @@ def problems(s: "Settings") -> list[str]:
         found.append(
             "REDIS_URL must begin with redis://, rediss:// or unix://; leave it empty for a cache in memory only."
         )
+    token = s.http_token.get_secret_value()
+    if token != "".join(token.split()):
+        found.append("HTTP_TOKEN has white space in it, which no header carries; choose another, or mend the file.")
     longest_wait_s = s.kafka_delivery_timeout_ms / 1000 + s.revoke_timeout_s
     if s.health_stall_timeout_s <= longest_wait_s:
         found.append(

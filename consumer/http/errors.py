@@ -117,7 +117,11 @@ def answer_errors(app: FastAPI) -> None:
 
 def readable_problems(problems: Iterable[Mapping[str, Any]]) -> str:
     """What pydantic found, one sentence each, without what was sent: `texts[3]: String should …`."""
-    return " ".join(f"{_place(problem['loc'])}: {problem['msg']}." for problem in islice(problems, MOST_PROBLEMS))
+    sentences = [
+        f"{_place(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}."
+        for problem in islice(problems, MOST_PROBLEMS)
+    ]
+    return " ".join(sentences)
 
 
 def _place(location: Sequence[str | int]) -> str:

@@ -66,7 +66,10 @@ class Guard:
             return
         raise ApiError(
             401,
-            "Send the header `Authorization: Bearer TOKEN` with this server's HTTP_TOKEN.",
+            "The token is not this server's HTTP_TOKEN."
+            if offered
+            else "Send the header `Authorization: Bearer TOKEN` with this server's HTTP_TOKEN; clients of the "
+            "Perspective API may send it as `key`.",
             headers={"WWW-Authenticate": 'Bearer error="invalid_token"' if offered else "Bearer"},
         )
 

@@ -235,3 +235,8 @@ def test_everything_the_image_copies_is_let_into_the_build() -> None:
     copied = {name for line in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, flags=re.M) for name in line.split()}
     assert copied == allowed
     assert all((ROOT / name).exists() for name in allowed)
+
+
+def test_no_document_has_a_gap_that_was_to_be_filled() -> None:
+    for path in [*ROOT.glob("*.md"), *(ROOT / "deploy").rglob("*.md")]:
+        assert "@@" not in path.read_text(), f"{path.name} has a placeholder in it"

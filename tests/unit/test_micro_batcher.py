@@ -142,6 +142,22 @@ def test_beyond_the_queue_all_of_a_caller_s_texts_are_refused_with_when_to_come_
     assert "e" not in engine.classified
 
 
+def test_a_text_that_would_wait_in_vain_is_refused_at_once() -> None:
+    engine = PassEngine()
+    with batcher_of(engine) as batcher:
+        engine.allow(1)
+        results(batcher.submit(["first"], within_s=1e-9))  # nothing waits, and no rate is known
+        batcher.submit(["runs"])
+        for _ in range(2):
+            assert engine.begun.acquire(timeout=DEADLINE_S)
+        waiting = batcher.submit(["waits"])
+        with pytest.raises(QueueFullError):
+            batcher.submit(["in vain"], within_s=1e-9)
+        engine.open()
+        assert len(results(waiting)) == 1
+    assert "in vain" not in engine.classified
+
+
 def test_a_close_answers_what_waits_and_refuses_what_comes() -> None:
     engine = PassEngine()
     batcher = MicroBatcher(engine, 1_024)

@@ -94,6 +94,7 @@ def test_only_near_misspellings_in_the_environment_are_warned_about() -> None:
         ({"delivery": "at-most-once"}, "DELIVERY"),
         ({"delivery": "exactly-once", "kafka_transaction_timeout_ms": 5_100}, r"TIMEOUT_MS \(5100\) must exceed"),
         ({"http_port": 80_000}, "HTTP_PORT"),
+        ({"http_token": "two words"}, "HTTP_TOKEN has white space"),
         ({"health_stall_timeout_s": 150.0}, r"HEALTH_STALL_TIMEOUT_S must be above 150"),
         (
             {"shutdown_timeout_s": 600.0, "kafka_max_poll_interval_ms": 3_600_000},
