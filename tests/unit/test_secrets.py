@@ -25,7 +25,13 @@ def redis_url(settings: Settings) -> str:
 
 
 def test_the_passwords_the_redis_address_and_the_cache_key_can_come_from_files() -> None:
-    assert secret_names() == ["KAFKA_SASL_PASSWORD", "KAFKA_SSL_KEY_PASSWORD", "REDIS_URL", "CACHE_SECRET"]
+    assert secret_names() == [
+        "KAFKA_SASL_PASSWORD",
+        "KAFKA_SSL_KEY_PASSWORD",
+        "REDIS_URL",
+        "CACHE_SECRET",
+        "HTTP_TOKEN",
+    ]
 
 
 @pytest.mark.parametrize("name", secret_names())
