@@ -19,7 +19,7 @@ demo: $(INSTALLED) ## Tag comments and watch it happen; your own with INPUT=comm
 test: $(INSTALLED) ## Run the unit and integration tests
 	@$(BIN)/python -m pytest -m 'not slow'
 
-test-slow: $(INSTALLED) ## Run those that take minutes: security, replay and reprocess on a real Kafka, short forms of make chaos
+test-slow: $(INSTALLED) ## Run those that take minutes: security, replay, reprocess, lag, metrics and traces on a real Kafka, short forms of make chaos
 	@$(BIN)/python -m pytest -m slow tests/integration tests/chaos
 
 locks: ## Renew the images' lock files (needs uv): after a change of dependencies, or LOCK=--upgrade

@@ -18,6 +18,8 @@ from tests.integration.conftest import MakeSettings, apache_settings, embedded_s
 from tests.redis_server import wait_until
 from tests.stream import comment, committed, member, produce
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:

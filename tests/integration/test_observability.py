@@ -40,6 +40,8 @@ from tests.promql import (
 )
 from tests.stream import comment, produce
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_S = 60.0
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 EXPRESSIONS = [*dashboard_expressions(), *rule_expressions()]
