@@ -22,7 +22,7 @@ def bench(
     peak_factor: Annotated[
         float, typer.Option("--peak-factor", min=1.0, help="The busiest hour against the mean over a day.")
     ] = DEFAULT_PEAK_FACTOR,
-    quick: Annotated[bool, typer.Option("--quick", help="Measure for half a minute: rough figures.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Measure for less than a minute: rough figures.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here, too.")
     ] = None,
