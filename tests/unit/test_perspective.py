@@ -7,27 +7,21 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from starlette.types import Scope
 
 from consumer.answer import Answer
 from consumer.http.errors import ApiError
-from consumer.http.perspective import analyzed, attributes_of, key_of
-from consumer.http.perspective_discovery import discovery_document
-from consumer.http.perspective_models import AnalyzeRequest, parse, request_schema
+from consumer.http.perspective import analyzed
+from consumer.http.perspective_models import AnalyzeRequest, parse
 from consumer.micro_batcher import Answers, MicroBatcher
 from consumer.model.doubt import doubted, with_language
 from consumer.model.labels import TagGroups
 from consumer.policy import Policy
 from consumer.predictor import Predictor
 from consumer.settings import Settings
-from consumer.settings_parsing import SettingsError, load_settings
 from consumer.verdict import Judge
 from schemas import ModelInfo
 from tests.fakes import TAG_GROUPS, DictCache, WordEngine
 
-LABELS = {"toxicity.toxic", "toxicity.clean", "sentiment.negative"}
 ITALIAN = "sei un idiota e non capisci niente"
 
 
@@ -280,58 +274,3 @@ def test_an_english_comment_is_detected() -> None:
 def test_a_model_that_does_not_look_at_languages_takes_all_and_claims_nothing() -> None:
     assert "detectedLanguages" not in analyze(asking(ITALIAN))
     assert analyze(asking(ITALIAN, languages=["it"]))["languages"] == ["it"]
-
-
-def test_the_default_attribute_yields_where_the_model_has_no_such_label() -> None:
-    assert attributes_of(Settings(), LABELS) == {"TOXICITY": "toxicity.toxic"}
-    assert attributes_of(Settings(), {"sentiment.negative"}) == {}
-
-
-def test_a_mapping_to_a_label_that_the_model_lacks_is_refused_with_the_labels_it_has(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("PERSPECTIVE_ATTRIBUTES", '{"TOXICITY": "toxicity.toxic", "INSULT": "toxicity.insult"}')
-    with pytest.raises(SettingsError, match=r"PERSPECTIVE_ATTRIBUTES maps INSULT to toxicity\.insult, but .*clean"):
-        attributes_of(load_settings(), LABELS)
-
-
-def test_attributes_can_be_mapped_to_any_label(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PERSPECTIVE_ATTRIBUTES", '{"SAD": "sentiment.negative"}')
-    assert attributes_of(load_settings(), LABELS) == {"SAD": "sentiment.negative"}
-
-
-@pytest.mark.parametrize(
-    ("path", "query", "headers", "key"),
-    [
-        ("/v1alpha1/comments:analyze", b"key=s3cret", [], b"s3cret"),
-        ("/v1alpha1/comments:analyze", b"alt=json&key=a%2Bb+c%C3%A4", [], "a+b cä".encode()),
-        ("/v1alpha1/comments:suggestscore", b"", [(b"x-goog-api-key", b"s3cret")], b"s3cret"),
-        ("/v1alpha1/comments:analyze", b"", [], b""),
-        ("/v1alpha1/comments:analyze", b"\xff=%ff&key", [], b""),
-        ("/predict", b"key=s3cret", [(b"x-goog-api-key", b"s3cret")], b""),
-    ],
-)
-def test_an_api_key_is_found_where_clients_put_it_and_on_no_other_path(
-    path: str, query: bytes, headers: list[tuple[bytes, bytes]], key: bytes
-) -> None:
-    scope: Scope = {"type": "http", "path": path, "query_string": query, "headers": headers}
-    assert key_of(scope) == key
-
-
-@given(st.binary())
-def test_any_query_gives_a_key_or_none(query: bytes) -> None:
-    assert isinstance(key_of({"path": "/v1alpha1/x", "query_string": query, "headers": []}), bytes)
-
-
-def test_the_discovery_document_refers_to_nothing_that_it_lacks() -> None:
-    document = discovery_document("http://here/")
-    methods = document["resources"]["comments"]["methods"]
-    assert set(methods) == {"analyze", "suggestscore"}
-    for method in methods.values():
-        assert {method["request"]["$ref"], method["response"]["$ref"]} <= set(document["schemas"])
-
-
-def test_the_request_schema_stands_alone() -> None:
-    text = json.dumps(request_schema())
-    assert "$ref" not in text
-    assert "scoreThreshold" in text
