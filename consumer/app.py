@@ -68,9 +68,7 @@ def run(settings: Settings, stopping: Callable[[], bool]) -> None:
         if services.has_server:
             open_server(settings, services, stack)
         require_topics(settings)
-        engine, policy = load_model(settings, services.model_pass)
-        if services.has_server:
-            attributes_of(settings, full_names(engine.tag_groups.label_names()))
+        engine, policy = _load(settings, services)
         run_with(settings, engine, policy, stopping, alarm, services)
 
 
@@ -83,8 +81,7 @@ def serve(settings: Settings, stopping: Callable[[], bool]) -> None:
     with ExitStack() as stack:
         services = open_services(settings, stopping, stack, has_server=True)
         open_server(settings, services, stack)
-        engine, policy = load_model(settings, services.model_pass)
-        attributes_of(settings, full_names(engine.tag_groups.label_names()))
+        engine, policy = _load(settings, services)
         serve_with(settings, engine, policy, stopping, services)
 
 
@@ -213,6 +210,14 @@ def run_pipeline(
         services.require_server()
     services.require_model()
     log.info("stopped")
+
+
+def _load(settings: Settings, services: Services) -> tuple[LoadedModel, Policy]:
+    """Raises `ModelError`, or `SettingsError` for a setting that names a label which the model lacks."""
+    engine, policy = load_model(settings, services.model_pass)
+    if services.has_server:
+        attributes_of(settings, full_names(engine.tag_groups.label_names()))
+    return engine, policy
 
 
 def _say_what_runs(services: Services, engine: LoadedModel, policy: Policy) -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
-from consumer.http.errors import MODEL_RETRY_S, ApiError, ErrorBody
+from consumer.http.errors import ApiError, ErrorBody
 from consumer.http.perspective_discovery import discovery_document
 from consumer.http.perspective_errors import invalid_request, shown, unsupported_language
 from consumer.http.perspective_models import (
@@ -21,7 +21,7 @@ from consumer.http.perspective_models import (
     parse,
     request_schema,
 )
-from consumer.http.predict import ERRORS, JSON
+from consumer.http.predict import ERRORS, JSON, ready_predictor
 from consumer.policy import DEFAULT_REVIEW
 from consumer.predictor import Predictor, UnanswerableTextError
 from consumer.services import Services
@@ -65,9 +65,7 @@ def perspective_router(settings: Settings, services: Services) -> APIRouter:
     async def analyze(request: Request) -> Response:
         """Score one comment, in the shapes of the Perspective API, its errors included."""
         asked = parse(await request.body())
-        if services.predictor is None:
-            raise ApiError(503, "The model is still being loaded; try again shortly.", retry_after_s=MODEL_RETRY_S)
-        answer, prediction = await analyzed(asked, services.predictor, settings)
+        answer, prediction = await analyzed(asked, ready_predictor(services), settings)
         services.metrics.http_texts([prediction.answered_by])
         return Response(answer.model_dump_json(exclude_none=True), media_type=JSON)
 

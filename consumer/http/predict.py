@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from consumer.http.errors import MODEL_RETRY_S, ApiError, ErrorBody, readable_problems
+from consumer.predictor import Predictor
 from consumer.services import Services
 from consumer.settings import Settings
 from schemas import Prediction
@@ -107,10 +108,15 @@ def texts_of(body: bytes) -> list[str]:
     return [asked.text] if asked.text is not None else asked.texts or []
 
 
-async def predictions_for(services: Services, texts: Sequence[str], timeout_s: float) -> list[Prediction]:
-    """One prediction per text, in order, and counted. Raises what `Predictor.predict` does, or `ApiError`."""
+def ready_predictor(services: Services) -> Predictor:
+    """What answers. Raises `ApiError` while the model is being loaded."""
     if services.predictor is None:
         raise ApiError(503, "The model is still being loaded; try again shortly.", retry_after_s=MODEL_RETRY_S)
-    predictions = await services.predictor.predict(texts, timeout_s)
+    return services.predictor
+
+
+async def predictions_for(services: Services, texts: Sequence[str], timeout_s: float) -> list[Prediction]:
+    """One prediction per text, in order, and counted. Raises what `Predictor.predict` does, or `ApiError`."""
+    predictions = await ready_predictor(services).predict(texts, timeout_s)
     services.metrics.http_texts(prediction.answered_by for prediction in predictions)
     return predictions

@@ -25,12 +25,6 @@ class Assignment:
         return self._joined
 
     @property
-    def in_flight(self) -> int:
-        """How many batches are in the pipeline, at most: one that holds records of several partitions counts once for
-        the partition that has most of them."""
-        return max((lease.in_flight for lease in list(self._leases.values())), default=0)
-
-    @property
     def awaited(self) -> bool:
         """Whether a revoke waits for work in flight: time to finish it without delay."""
         return self._waiting

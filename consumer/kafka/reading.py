@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import structlog
@@ -21,6 +22,7 @@ BATCH_RECORDS = 1_000
 POLL_S = 0.5
 LOOK_FOR_PARTITIONS_EVERY_S = 60.0
 COMMIT_PATIENCE_S = 120.0
+METADATA_TIMEOUT_S = 10.0
 
 _ELECTING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 """A topic that was created a moment ago, or a broker that just went, has no leader yet that could be asked."""
@@ -41,6 +43,19 @@ def make_reader(settings: Settings, group_id: str) -> Consumer:
     offsets: a member that was killed would keep its successor waiting for the whole session timeout.
     """
     return make_consumer(reader_config(settings, group_id, "earliest") | {"enable.partition.eof": True})
+
+
+@contextmanager
+def outcomes_reader(settings: Settings, group_id: str) -> Iterator[Consumer]:
+    """Reads results and dead letters from their beginning, without a group to join; closed when the context ends."""
+    reader = make_consumer(reader_config(settings, group_id, "earliest"))
+    topics = [settings.results_topic, settings.dead_letter_topic]
+    metadata = reader.list_topics(timeout=METADATA_TIMEOUT_S).topics
+    reader.assign([TopicPartition(topic, partition, 0) for topic in topics for partition in metadata[topic].partitions])
+    try:
+        yield reader
+    finally:
+        reader.close()
 
 
 def offset_ranges(consumer: Consumer, topic: str) -> dict[int, OffsetRange]:

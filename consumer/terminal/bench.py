@@ -107,7 +107,6 @@ def measure(effort: Effort, screen: Screen) -> Findings:
     settings = load_settings()
     engine, _ = load_model(settings, passes.append)
     machine = Machine(f"{platform.system()} {platform.machine()}", _cores(), torch.get_num_threads(), _device(engine))
-    passes.clear()  # of the warm-up
     screen.step("the model alone, by texts per call")
     rates = engine_rates(
         engine, texts, rounds=effort.rounds, seconds_each=effort.engine_seconds, on_progress=screen.passed

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from confluent_kafka import KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaException, Message, Producer
 from pydantic_core import to_json
 
-from consumer.kafka.clients import describe, make_consumer, make_producer, producer_config, reader_config
+from consumer.kafka.clients import describe, make_producer, producer_config
+from consumer.kafka.reading import outcomes_reader
+from consumer.kafka.records import arrived
 from consumer.settings import Settings
 from consumer.terminal.bench_member import BenchError
 
@@ -84,25 +86,20 @@ class BenchClient:
 def bench_client(settings: Settings) -> Iterator[BenchClient]:
     """A client whose reader runs in a thread until the context ends."""
     client = BenchClient(settings, make_producer(producer_config(settings) | {"linger.ms": 1}))
-    reader = make_consumer(reader_config(settings, "moderate-bench", "earliest"))
-    topics = [settings.results_topic, settings.dead_letter_topic]
-    metadata = reader.list_topics(timeout=10).topics
-    reader.assign([TopicPartition(topic, partition, 0) for topic in topics for partition in metadata[topic].partitions])
     over = threading.Event()
+    with outcomes_reader(settings, "moderate-bench") as reader:
 
-    def read() -> None:
-        while not over.is_set():
-            first = reader.poll(POLL_S)
-            if first is not None:
-                arrival_s = time.monotonic()
-                for message in (first, *reader.consume(READ_AT_ONCE, timeout=0)):
-                    client.take(message, arrival_s)
+        def read() -> None:
+            while not over.is_set():
+                if messages := arrived(reader, READ_AT_ONCE, POLL_S):
+                    arrival_s = time.monotonic()
+                    for message in messages:
+                        client.take(message, arrival_s)
 
-    thread = threading.Thread(target=read, name="bench-reader", daemon=True)
-    thread.start()
-    try:
-        yield client
-    finally:
-        over.set()
-        thread.join()
-        reader.close()
+        thread = threading.Thread(target=read, name="bench-reader", daemon=True)
+        thread.start()
+        try:
+            yield client
+        finally:
+            over.set()
+            thread.join()

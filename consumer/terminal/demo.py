@@ -6,18 +6,19 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from consumer import demo_data
 from consumer.app import run_with
 from consumer.cache.embedded import embedded_cache
 from consumer.errors import ReaderError
-from consumer.kafka.clients import describe, make_consumer, make_producer, producer_config, reader_config
+from consumer.kafka.clients import describe, make_producer, producer_config
 from consumer.kafka.embedded import FETCH_WAIT_MAX_MS, embedded_broker
+from consumer.kafka.reading import outcomes_reader
 from consumer.loading import load_model
 from consumer.settings import Settings
 from consumer.settings_parsing import load_settings
@@ -105,7 +106,7 @@ def run_demo(
         settings = demo_settings(bootstrap, cache.url, built_in=built_in)
         screen.status("loading the model")
         engine, policy = load_model(settings)
-        reader = stack.enter_context(_reader(settings))
+        reader = stack.enter_context(outcomes_reader(settings, "moderate-demo"))
         producer = make_producer(producer_config(settings))
         consumer = _BackgroundConsumer(lambda stop: run_with(settings, engine, policy, stop))
         stack.callback(consumer.stop)
@@ -190,19 +191,6 @@ def _book(message: Message, settings: Settings, ledger: Ledger, screen: Screen, 
 
 def _sequence(message: Message) -> int:
     return int(dict(message.headers() or ())[SEQUENCE_HEADER] or b"")
-
-
-@contextmanager
-def _reader(settings: Settings) -> Iterator[Consumer]:
-    """Reads results and dead letters from their beginning, without a group to join."""
-    reader = make_consumer(reader_config(settings, "moderate-demo", "earliest"))
-    topics = [settings.results_topic, settings.dead_letter_topic]
-    metadata = reader.list_topics(timeout=10).topics
-    reader.assign([TopicPartition(topic, partition, 0) for topic in topics for partition in metadata[topic].partitions])
-    try:
-        yield reader
-    finally:
-        reader.close()
 
 
 class _BackgroundConsumer:
