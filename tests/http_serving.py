@@ -4,10 +4,10 @@ import http.client
 import json
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from consumer.answer import Answer, Unanswerable
@@ -16,9 +16,12 @@ from consumer.http.server import open_server
 from consumer.policy import Policy
 from consumer.services import Services, open_services
 from consumer.settings import Settings
+from tests import waiting
 from tests.fakes import WordEngine
 
 TIMEOUT_S = 60.0
+
+wait_until = partial(waiting.wait_until, timeout_s=TIMEOUT_S)
 
 
 class Reply(NamedTuple):
@@ -171,11 +174,3 @@ def free_port() -> int:
         unused.bind(("127.0.0.1", 0))
         port: int = unused.getsockname()[1]
         return port
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that happens soon; asserts that it did."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)

@@ -1,7 +1,6 @@
 """A model whose forward passes a test lets run one by one, and what it takes to wait for what other threads do."""
 
 import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -69,10 +68,3 @@ def in_thread(call: Callable[[], Any]) -> "Future[Any]":
 
     threading.Thread(target=run, daemon=True).start()
     return outcome
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)

@@ -1,8 +1,10 @@
 """A pipeline whose parts can be steered, and what they saw."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from consumer.batch import Batch, Item, Lease, Outgoing
 from consumer.dead_letter_alarm import DeadLetterAlarm
@@ -16,14 +18,10 @@ from consumer.policy import Policy
 from consumer.telemetry.metrics import Metrics
 from consumer.verdict import Judge
 from schemas import ModelInfo, TaggedComment
+from tests import waiting
 from tests.fakes import TAG_GROUPS, DictCache, NoCache, WordEngine, record
 
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+wait_until = partial(waiting.wait_until, timeout_s=20.0)
 
 
 class ListSource:
@@ -131,6 +129,16 @@ class Bench:
 
     def texts(self, *texts: str) -> Batch:
         return self.batch(*(json.dumps({"id": f"c-{text}", "text": text}).encode() for text in texts))
+
+    def lose_the_partition_in_flight(self) -> None:
+        """A moment from now, while the model is held up: the partition ends, and then the model goes on."""
+        self.engine.gate.clear()
+
+        def lose_then_open() -> None:
+            self.assignment.end([("comments", 0)])
+            self.engine.gate.set()
+
+        threading.Timer(0.2, lose_then_open).start()
 
     def run(self, *batches: Batch, until: Callable[[], bool] | None = None) -> ListSource:
         source = ListSource(batches)

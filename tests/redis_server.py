@@ -4,14 +4,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 import redis
 
 from consumer.cache.embedded import free_port
+from tests.waiting import wait_until
 
 
 class RedisServer:
@@ -79,11 +79,3 @@ def require_tls() -> None:
         if "Bad directive" not in said.stdout + said.stderr:
             return
     pytest.skip("there is no redis-server with TLS on the PATH")
-
-
-def wait_until(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    """Poll until `holds()`; fails the test when it does not within `timeout_s`."""
-    deadline_s = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline_s, f"not so within {timeout_s:g} s"
-        time.sleep(0.01)

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 
 from consumer.app import run_with
 from consumer.loading import LoadedModel
@@ -165,3 +168,12 @@ def committed(settings: Settings) -> int:
     offsets = reader.committed([TopicPartition(settings.input_topic, p) for p in partitions], timeout=10)
     reader.close()
     return sum(max(0, offset.offset) for offset in offsets)
+
+
+def let_results_have(settings: Settings, most_bytes: int) -> None:
+    """Let the results topic take no message above this size; needs Apache Kafka."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    entry = ConfigEntry("max.message.bytes", str(most_bytes), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, settings.results_topic, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(timeout=10)

@@ -19,8 +19,9 @@ from tests.chaos.redis_harm import HARMS, Harm
 from tests.chaos.redis_proxy import RedisProxy, redis_proxy
 from tests.chaos.report import Report, some
 from tests.chaos.scenario import COMES_OUT_WITHIN_S, Options, judge, main, scene
-from tests.redis_server import RedisServer, running_redis, wait_until
+from tests.redis_server import RedisServer, running_redis
 from tests.stream import subscriber
+from tests.waiting import wait_until
 
 TITLE = "Redis stopped, slowed to 2 s per call, filled, flushed, values corrupted"
 MUST_HOLD = "none lost; none delayed past its own time plus the short cache timeout; same labels, scores within 0.02"

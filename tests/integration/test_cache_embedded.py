@@ -10,7 +10,7 @@ import redis
 from consumer.answer import Answer
 from consumer.cache import AnswerCache, AnswerCodec, RedisStore, SharedCache
 from consumer.cache.embedded import embedded_cache
-from tests.redis_server import wait_until
+from tests.waiting import wait_until
 
 PARENT = """
 import tempfile, time

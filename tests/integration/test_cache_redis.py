@@ -7,7 +7,8 @@ from structlog.testing import capture_logs
 
 from consumer.answer import Answer
 from consumer.cache import AnswerCache, AnswerCodec, RedisStore, SharedCache, key_function
-from tests.redis_server import RedisServer, running_redis, wait_until
+from tests.redis_server import RedisServer, running_redis
+from tests.waiting import wait_until
 
 TEXTS = [f"comment number {number}" for number in range(20)]
 ANSWERS = [Answer((number / 32, 1 - number / 32), number % 2 == 0) for number in range(20)]

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,10 +20,13 @@ from consumer.terminal.feedback import collect
 from consumer.training.data import Row
 from consumer.training.feedback import read_feedback
 from schemas.feedback import EXAMPLE_FEEDBACK
+from tests import waiting
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_process import COMMAND, environment
 
 SECONDS_OF_PATIENCE = 60.0
+
+wait_until = partial(waiting.wait_until, timeout_s=SECONDS_OF_PATIENCE)
 
 
 def feedback(comment_id: str, second: int, moderator: str = "m-1", **labels: str) -> bytes:
@@ -52,13 +55,6 @@ def committed(settings: Settings, partitions: int = 2) -> list[int]:
     offsets = [max(0, partition.offset) for partition in reader.committed(asked, timeout=30)]
     reader.close()
     return offsets
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS_OF_PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that in time"
-        time.sleep(0.05)
 
 
 def files(directory: Path) -> dict[str, bytes]:

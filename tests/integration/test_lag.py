@@ -15,8 +15,8 @@ from consumer.kafka.lag import LagWatch
 from consumer.settings import Settings
 from tests.fakes import WordEngine
 from tests.integration.conftest import MakeSettings, apache_settings, embedded_settings
-from tests.redis_server import wait_until
 from tests.stream import comment, committed, member, produce
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

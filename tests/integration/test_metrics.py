@@ -9,9 +9,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.admin._resource import ResourceType
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from consumer.app import run_with
@@ -28,9 +25,10 @@ from consumer.telemetry import metric_defs as defs
 from consumer.telemetry.metric_defs import MetricDef
 from tests.fakes import WordEngine
 from tests.integration.conftest import MakeSettings, embedded_settings
-from tests.redis_server import running_redis, wait_until
-from tests.stream import comment, produce, subscriber
+from tests.redis_server import running_redis
+from tests.stream import comment, let_results_have, produce, subscriber
 from tests.tiny_models import save_classifier
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -202,11 +200,7 @@ def test_a_result_too_large_for_its_topic_is_a_decision_and_a_dead_letter(
     make_apache_settings: MakeSettings, delivery: str
 ) -> None:
     settings = make_apache_settings(topic_partitions=1, delivery=delivery)
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
-    entry = ConfigEntry("max.message.bytes", "4000", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, settings.results_topic, incremental_configs=[entry])
-    for future in admin.incremental_alter_configs([resource]).values():
-        future.result(timeout=10)
+    let_results_have(settings, 4_000)
     large = "".join(f"{number * 7919:x}" for number in range(1_200))
     produce(settings, comments(large if n == 5 else f"small {n}" for n in range(10)))
     with measured(settings, WordEngine()) as member, subscriber(settings) as results:
@@ -239,7 +233,6 @@ def test_what_waits_for_the_model_is_in_flight_and_in_the_lag(embedded_bootstrap
     assert total(found, defs.IN_FLIGHT) == total(found, defs.HTTP_WAITING) == 0
 
 
-@pytest.mark.xfail(strict=False, reason="passes alone, failed once on a busy machine; not understood yet")
 def test_work_dropped_on_a_revoke_is_left_to_others_and_their_lag_is_theirs(
     embedded_bootstrap: str, tmp_path: Path
 ) -> None:
@@ -250,7 +243,8 @@ def test_work_dropped_on_a_revoke_is_left_to_others_and_their_lag_is_theirs(
     with measured(settings, held) as first:
         wait_until(lambda: first.total(defs.IN_FLIGHT) == 200)
         with measured(settings, WordEngine()) as second:
-            wait_until(lambda: first.total(defs.ASSIGNED) == second.total(defs.ASSIGNED) == 2)
+            # Three steps of a rebalance, 5 s each on the embedded broker at best, and more on a busy machine.
+            wait_until(lambda: first.total(defs.ASSIGNED) == second.total(defs.ASSIGNED) == 2, timeout_s=90.0)
             held.gate.set()
             wait_until(lambda: first.total(defs.DECISIONS) + second.total(defs.DECISIONS) == 200)
             wait_until(lambda: first.total(defs.IN_FLIGHT) + second.total(defs.IN_FLIGHT) == 0)

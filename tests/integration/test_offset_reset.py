@@ -1,7 +1,8 @@
 """Offsets that the topic no longer has: said once, then as KAFKA_AUTO_OFFSET_RESET says, in both group protocols."""
 
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 
 from consumer.kafka.records import SourceError
 from consumer.settings import Settings
+from tests import waiting
 from tests.fakes import WordEngine
 from tests.integration.conftest import MakeSettings
 from tests.stream import Member, comment, committed, member, subscriber
@@ -48,11 +50,7 @@ def warnings(logs: Log) -> Log:
     return [event for event in logs if event["event"] == "offset_out_of_range"]
 
 
-def wait_until(happened: Callable[[], object], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
+wait_until = partial(waiting.wait_until, timeout_s=60.0)
 
 
 @both_protocols

@@ -23,8 +23,8 @@ from tests.brokers import SecuredKafka, secured_kafka
 from tests.certificates import KEY_PASSWORD, Certificates, make_certificates
 from tests.fakes import WordEngine
 from tests.integration.conftest import apache_settings
-from tests.redis_server import wait_until
 from tests.stream import Member, comment, committed, member, produce, subscriber
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,9 @@ from consumer.settings import Settings
 from tests.certificates import KEY_PASSWORD, Certificates, make_certificates
 from tests.fakes import WordEngine
 from tests.integration.conftest import embedded_settings
-from tests.redis_server import require_tls, running_redis, wait_until
+from tests.redis_server import require_tls, running_redis
 from tests.stream import comment, member, produce, subscriber
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

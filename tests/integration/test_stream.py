@@ -10,14 +10,11 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, Message, Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.admin._resource import ResourceType
 
 from consumer.settings import Settings
 from tests.fakes import WordEngine
 from tests.integration.conftest import MakeSettings
-from tests.stream import Member, comment, committed, headers, member, produce, subscriber
+from tests.stream import Member, comment, committed, headers, let_results_have, member, produce, subscriber
 
 
 def test_every_comment_comes_out_once_and_in_order_per_key(make_stream_settings: MakeSettings) -> None:
@@ -201,11 +198,7 @@ def test_a_result_too_large_for_its_topic_becomes_a_dead_letter_and_its_neighbou
     make_apache_settings: MakeSettings, delivery: str
 ) -> None:
     settings = make_apache_settings(topic_partitions=1, delivery=delivery)
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
-    entry = ConfigEntry("max.message.bytes", "4000", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, settings.results_topic, incremental_configs=[entry])
-    for future in admin.incremental_alter_configs([resource]).values():
-        future.result(timeout=10)
+    let_results_have(settings, 4_000)
     noise = random.Random(3)
     large = "".join(noise.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(9_000))
     values = [comment(f"c-{n}", large if n == 5 else f"small {n}") for n in range(10)]

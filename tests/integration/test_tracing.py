@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from tests.collector import Collector, attributes, collector
 from tests.fakes import WordEngine
 from tests.integration.conftest import MakeSettings, embedded_settings
 from tests.stream import comment, headers, member, subscriber
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -38,13 +39,6 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 
 def traceparent(number: int) -> bytes:
     return f"00-{number + 1:032x}-{number + 1:016x}-01".encode()
-
-
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S:g} s: {what}"
-        time.sleep(0.01)
 
 
 def said(logs: Sequence[Mapping[str, object]], event: str) -> list[Mapping[str, object]]:
@@ -176,7 +170,7 @@ def test_a_stream_without_its_collector_tags_and_stops_and_says_so_once(
         sent = [(comment(f"c-{n}", f"text {n}"), [("tracestate", b"not a state")]) for n in range(200)]
         produce_with_headers(settings, sent)
         results.read(200)
-        wait_until(lambda: said(logs, "traces_not_sent"), "a warning")
+        wait_until(lambda: said(logs, "traces_not_sent"))
         produce_with_headers(settings, sent)
         results.read(400)
     (warning,) = said(logs, "traces_not_sent")
@@ -199,7 +193,6 @@ def test_a_collector_that_refuses_and_takes_again_is_said_once_each(spans: Colle
     ]
 
 
-@pytest.mark.xfail(strict=False, reason="passes alone, failed once behind the other slow tests; not understood yet")
 def test_a_collector_that_hangs_holds_up_neither_the_stream_nor_its_end(
     spans: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,4 +207,6 @@ def test_a_collector_that_hangs_holds_up_neither_the_stream_nor_its_end(
             began = time.monotonic()
         took_s = time.monotonic() - began
     assert took_s < 20, "the end waited for the collector"  # two seconds; the SDK by itself waits for thirty
-    assert [line["event"] for line in logs] == ["traces_dropped", "traces_lost"]
+    # Clients that other tests have left behind may say meanwhile that their brokers are gone.
+    events = [line["event"] for line in logs if not line["event"].startswith("kafka_")]
+    assert events == ["traces_dropped", "traces_lost"]

@@ -4,7 +4,7 @@ import pytest
 
 from consumer.answer import Answer
 from consumer.cache import AnswerCache, AnswerCodec, SharedCache
-from tests.redis_server import wait_until
+from tests.waiting import wait_until
 
 FIRST = Answer((0.25, 0.75), False)
 SECOND = Answer((0.5, 0.5), True)

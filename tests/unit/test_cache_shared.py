@@ -12,7 +12,7 @@ from consumer.cache.breaker import FAILURES_TO_OPEN, RETRY_AFTER_S
 from consumer.cache.client import RedisStore
 from consumer.cache.shared import MAX_WAITING_WRITES, SharedCache
 from consumer.errors import ReaderError
-from tests.redis_server import wait_until
+from tests.waiting import wait_until
 
 TIMEOUT_S = 0.2
 PATIENT_S = 30.0

@@ -11,7 +11,8 @@ import pytest
 from consumer.answer import Answer, Unanswerable
 from consumer.micro_batcher import MOST_RETRY_S, TURN_TEXTS, Answers, MicroBatcher, ModelGoneError, QueueFullError
 from consumer.model.errors import ModelError
-from tests.pass_engine import DEADLINE_S, PassEngine, answer_to, in_thread, wait_until
+from tests.pass_engine import DEADLINE_S, PassEngine, answer_to, in_thread
+from tests.waiting import wait_until
 
 
 @contextmanager

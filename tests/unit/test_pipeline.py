@@ -57,13 +57,7 @@ def test_a_poisonous_text_is_not_remembered() -> None:
 
 def test_what_is_lost_while_in_flight_is_neither_published_nor_committed() -> None:
     bench = Bench()
-    bench.engine.gate.clear()
-
-    def lose_then_open() -> None:
-        bench.assignment.end([("comments", 0)])
-        bench.engine.gate.set()
-
-    threading.Timer(0.2, lose_then_open).start()
+    bench.lose_the_partition_in_flight()
     bench.run(bench.texts("a", "b"), bench.texts("c"))
     assert bench.checkpoint.published == []
     assert bench.checkpoint.committed == [{}, {}]

@@ -40,13 +40,7 @@ def test_a_batch_that_a_stop_lets_go_goes_out_too_and_holds_nothing() -> None:
 
 def test_what_belongs_to_another_member_by_now_goes_out_as_not_held() -> None:
     bench = Bench()
-    bench.engine.gate.clear()
-
-    def lose_then_open() -> None:
-        bench.assignment.end([("comments", 0)])
-        bench.engine.gate.set()
-
-    threading.Timer(0.2, lose_then_open).start()
+    bench.lose_the_partition_in_flight()
     bench.run(bench.texts("a", "b"))
     assert [held for _, held in bench.ledger.left] == [[]]
 
