@@ -26,7 +26,11 @@ IDLE_BEAT_S = 1.0
 TURN_TEXTS = 64
 """Texts of HTTP callers classified together. About what one forward pass holds at the usual token budget: fewer
 would let the model run half empty, more would let callers wait for each other."""
-RATE_SMOOTHING = 0.2
+RATE_SMOOTHING = 0.5
+"""How much of the rate of late a full turn renews; a smaller one renews less: it says little of what a full one takes."""
+WAIT_SHARE = 0.5
+"""How much of a caller's deadline the texts before its own may take, at the rate of late: that rate halves where the
+stream begins to take every other pass, and who is let in then shall have an answer still."""
 MOST_RETRY_S = 60.0
 
 
@@ -74,6 +78,8 @@ class MicroBatcher:
         self._bulk: tuple[Sequence[str], Future[Answers]] | None = None
         self._closed = False
         self._error: BaseException | None = None
+        self._turn_texts = 0
+        self._due_since_s = 0.0
         self._texts_per_s = 0.0
         self._moved_at_s = time.monotonic()
         self._thread = Thread(target=self._run, name="model", daemon=True)
@@ -111,14 +117,16 @@ class MicroBatcher:
         """The HTTP callers' way in, all of the texts or none: one future per text, in order; does not block.
 
         A future that is cancelled before its text's turn costs nothing. Raises `ModelGoneError`, or `QueueFullError`
-        where too many texts wait, or so many that these would not have their turn `within_s`: a caller who is refused
-        at once can go elsewhere, one who waits in vain cannot.
+        where too many texts wait, or so many that these might not be answered `within_s`: a caller who is refused at
+        once can go elsewhere, one who waits in vain cannot.
         """
         entries = [_Waiting(text, Future()) for text in model_texts]
         with self._changed:
             self._require_open()
-            if len(self._waiting) + len(entries) > self._max_waiting_texts or self._queue_s() > within_s:
+            if len(self._waiting) + len(entries) > self._max_waiting_texts or self._queue_s() > WAIT_SHARE * within_s:
                 raise QueueFullError(self._retry_after_s())
+            if not self._texts_ahead():
+                self._due_since_s = time.monotonic()
             self._waiting.extend(entries)
             self._changed.notify()
         return [entry.answer for entry in entries]
@@ -142,8 +150,11 @@ class MicroBatcher:
         return min(MOST_RETRY_S, self._queue_s()) if self._texts_per_s else 1.0
 
     def _queue_s(self) -> float:
-        """How long what waits will take, at the rate of late; 0 while that is not known."""
-        return len(self._waiting) / self._texts_per_s if self._texts_per_s else 0.0
+        """How long what was taken in will take, at the rate of late; 0 while that is not known."""
+        return self._texts_ahead() / self._texts_per_s if self._texts_per_s else 0.0
+
+    def _texts_ahead(self) -> int:
+        return len(self._waiting) + self._turn_texts
 
     def _run(self) -> None:
         stream: Job | None = None
@@ -190,6 +201,7 @@ class MicroBatcher:
                 entry = self._waiting.popleft()
                 if entry.answer.set_running_or_notify_cancel():
                     taken.append(entry)
+            self._turn_texts = len(taken)
         return self._answer_callers(taken) if taken else None
 
     def _answer_stream(self, model_texts: Sequence[str], answers: "Future[Answers]") -> Job:
@@ -201,7 +213,6 @@ class MicroBatcher:
         answers.set_result(found)
 
     def _answer_callers(self, taken: list[_Waiting]) -> Job:
-        began_s = time.monotonic()
         try:
             found = yield from self._engine.steps([entry.text for entry in taken])
         except BaseException:
@@ -210,8 +221,16 @@ class MicroBatcher:
             raise
         for entry, answer in zip(taken, found, strict=True):
             entry.answer.set_result(answer)
-        rate = len(taken) / max(time.monotonic() - began_s, 1e-6)
-        self._texts_per_s += (rate - self._texts_per_s) * (RATE_SMOOTHING if self._texts_per_s else 1.0)
+        with self._changed:
+            self._measure_turn(time.monotonic())
+
+    def _measure_turn(self, now_s: float) -> None:
+        """Since the turn before, or since somebody waits: the stream's passes in between are part of a turn."""
+        rate = self._turn_texts / max(now_s - self._due_since_s, 1e-6)
+        renewed = RATE_SMOOTHING * self._turn_texts / TURN_TEXTS if self._texts_per_s else 1.0
+        self._texts_per_s += (rate - self._texts_per_s) * renewed
+        self._turn_texts = 0
+        self._due_since_s = now_s
 
     def _refuse_the_rest(self) -> None:
         with self._changed:

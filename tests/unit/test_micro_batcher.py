@@ -159,6 +159,25 @@ def test_a_text_that_would_wait_in_vain_is_refused_at_once() -> None:
     assert "in vain" not in engine.classified
 
 
+def test_the_rate_that_waits_are_judged_by_counts_the_streams_passes_between_turns() -> None:
+    engine = PassEngine()
+    with batcher_of(engine) as batcher:
+        stream = in_thread(lambda: batcher.classify(["s"]))
+        assert engine.begun.acquire(timeout=DEADLINE_S)
+        first = batcher.submit(["first"])
+        time.sleep(0.2)  # the stream's pass, which the caller's text sits out
+        engine.allow(2)
+        results(first)
+        stream.result(DEADLINE_S)
+        batcher.submit(["runs"])
+        assert engine.begun.acquire(timeout=DEADLINE_S)
+        with pytest.raises(QueueFullError) as refused:
+            batcher.submit(["in vain"], within_s=0.3)  # one text ahead took 0.2 s: more than half of it
+        assert refused.value.retry_after_s >= 0.2
+        assert batcher.submit(["in time"], within_s=DEADLINE_S)
+        engine.open()
+
+
 def test_a_close_answers_what_waits_and_refuses_what_comes() -> None:
     engine = PassEngine()
     batcher = MicroBatcher(engine, 1_024)
