@@ -27,7 +27,7 @@ TURN_TEXTS = 64
 """Texts of HTTP callers classified together. About what one forward pass holds at the usual token budget: fewer
 would let the model run half empty, more would let callers wait for each other."""
 RATE_SMOOTHING = 0.5
-"""How much of the rate of late a full turn renews; a smaller one renews less: it says little of what a full one takes."""
+"""How much of the rate of late a full turn renews; a smaller one, which says little of what a full one takes, less."""
 WAIT_SHARE = 0.5
 """How much of a caller's deadline the texts before its own may take, at the rate of late: that rate halves where the
 stream begins to take every other pass, and who is let in then shall have an answer still."""
