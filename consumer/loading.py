@@ -54,6 +54,7 @@ def load_model(settings: Settings, on_pass: Callable[[ModelPass], None] = lambda
         settings.model,
         device=settings.model_device,
         dtype=settings.model_dtype,
+        backend=settings.model_backend,
         max_batch_tokens=settings.max_batch_tokens,
         labels=settings.model_labels,
         on_pass=on_pass,
@@ -61,7 +62,12 @@ def load_model(settings: Settings, on_pass: Callable[[ModelPass], None] = lambda
     policy = make_policy(settings, engine.tag_groups.label_names(), engine.calibration)
     engine.warm_up()
     log.info(
-        "model_ready", model=engine.name, version=engine.version, fingerprint=engine.fingerprint, policy=policy.version
+        "model_ready",
+        model=engine.name,
+        version=engine.version,
+        fingerprint=engine.fingerprint,
+        backend=engine.backend,
+        policy=policy.version,
     )
     return engine, policy
 

@@ -142,6 +142,11 @@ class Settings(BaseSettings):
     model_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format of the model; auto = the fastest that is exact enough here."
     )
+    model_backend: Literal["auto", "torch", "openvino"] = Field(
+        "auto",
+        description="What runs the model; auto = OpenVINO on a CPU where it is installed and agrees with PyTorch, else "
+        "PyTorch.",
+    )
     model_labels: Labels = Field(
         default_factory=dict,
         description='JSON object from the model\'s label names to ours, such as `{"LABEL_0": "negative"}` or '

@@ -60,11 +60,15 @@ class Engine:
         version: str,
         max_batch_tokens: int,
         max_text_tokens: int,
+        pass_tokens: int,
         pad_id: int,
         calibration: Calibration,
         on_pass: Callable[[ModelPass], None] = lambda _: None,
     ) -> None:
-        """`on_pass` is told of every forward pass that answered texts, on the thread that classifies."""
+        """`model` is a PyTorch classifier or what stands in for it (`device`, `dtype`, and called with input_ids and
+        attention_mask it returns logits). `pass_tokens` is what a further forward pass costs, in tokens of one.
+        `on_pass` is told of every forward pass that answered texts, on the thread that classifies.
+        """
         self._on_pass = on_pass
         self.name = name
         self.version = version
@@ -76,6 +80,7 @@ class Engine:
         self._offsets = _per_column(tag_groups, calibration.offsets, 0.0).to(self._device)
         self.fingerprint = f"{version}-{str(model.dtype).removeprefix('torch.')}"
         self._max_text_tokens = max_text_tokens
+        self._pass_tokens = pass_tokens
         self._budget = TokenBudget(
             name, self._device, most_tokens=max_batch_tokens, least_tokens=min(max_batch_tokens, max_text_tokens)
         )
@@ -89,8 +94,13 @@ class Engine:
 
     @property
     def network(self) -> Any:
-        """The PyTorch classifier, to look into it; only where no other thread classifies."""
+        """The classifier, to look into it; only where no other thread classifies. PyTorch's unless OpenVINO runs it."""
         return self._model
+
+    @property
+    def backend(self) -> str:
+        """What runs the model: torch or openvino."""
+        return "torch" if isinstance(self._model, torch.nn.Module) else "openvino"
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -159,7 +169,8 @@ class Engine:
         """Answer in micro-batches; when memory runs out, what is left is packed anew into smaller ones."""
         answers: dict[int, Answer | Unanswerable] = {}
         while left := [index for index in range(len(items)) if index not in answers]:
-            for batch in pack([len(items[index].ids) for index in left], self._budget.tokens):
+            lengths = [len(items[index].ids) for index in left]
+            for batch in pack(lengths, self._budget.tokens, self._pass_tokens):
                 if answers:
                     yield
                 indices = [left[position] for position in batch]

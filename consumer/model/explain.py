@@ -59,8 +59,11 @@ def explain(engine: Engine, model_text: str, answer: Answer) -> list[Explanation
     """
     if find_spec("captum") is None:
         raise ModelError('explaining needs the package captum; run: pip install "comment-moderation-stream[explain]"')
-    if engine.network.dtype != torch.float32:
-        raise ModelError("only a model in fp32 can be explained; load it with MODEL_DTYPE=float32")
+    if not isinstance(engine.network, torch.nn.Module) or engine.network.dtype != torch.float32:
+        raise ModelError(
+            "only a model that PyTorch runs in fp32 can be explained; load it with MODEL_DTYPE=float32 "
+            "MODEL_BACKEND=torch"
+        )
     labels = {group: tag.label for group, tag in engine.tag_groups.tags(answer).items()}
     return [
         _explanation(engine, model_text, group, labels[group.name])

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from consumer.answer import ModelPass
+from consumer.model.backend import prepare
 from consumer.model.base import BASE_ID, base_directory
 from consumer.model.calibration import Calibration, read_calibration
 from consumer.model.cleaning import CLEANING_VERSION
@@ -26,7 +27,6 @@ from consumer.model.engine import Engine
 from consumer.model.errors import ModelError
 from consumer.model.labels import tag_groups
 from consumer.model.language import LANGUAGE_VERSION
-from consumer.model.token_budget import is_out_of_memory
 
 BUNDLED = "bundled"
 DEFAULT_MAX_BATCH_TOKENS = 2048
@@ -45,6 +45,7 @@ def load_engine(
     *,
     device: str = "auto",
     dtype: str = "auto",
+    backend: str = "torch",
     max_batch_tokens: int = DEFAULT_MAX_BATCH_TOKENS,
     labels: Mapping[str, str] | None = None,
     raw: bool = False,
@@ -79,23 +80,15 @@ def load_engine(
             f"the model {model} cannot be loaded: {first_line(error)}; "
             "give MODEL a directory saved by save_pretrained, with config.json, tokenizer.json and model.safetensors"
         ) from error
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
+    fast_tokenizer = getattr(tokenizer, "backend_tokenizer", None)
+    if fast_tokenizer is None:
         raise ModelError(f"the model {model} has no fast tokenizer; save it again with a tokenizer.json")
     pad_id = tokenizer.pad_token_id or 0
     config.pad_token_id = pad_id
-    try:
-        network.to(device=chosen_device, dtype=choose_dtype(dtype, chosen_device)).eval().requires_grad_(False)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ModelError(
-            f"the model {model} does not fit into the memory of {chosen_device}; see what else uses it "
-            "(nvidia-smi lists the processes on a GPU), or set MODEL_DEVICE to another device"
-        ) from error
+    running, pass_tokens = prepare(network, model, chosen_device, choose_dtype(dtype, chosen_device), backend)
     weights = sorted(directory.glob("*.safetensors")) + (sorted(base.glob("*.safetensors")) if base else [])
     limit = _max_text_tokens(config, tokenizer)
-    contents = [_tokenizer_content(backend), groups.description(), str(CLEANING_VERSION), str(limit)]
+    contents = [_tokenizer_content(fast_tokenizer), groups.description(), str(CLEANING_VERSION), str(limit)]
     if LANGUAGE in groups.groups:
         contents.append(str(LANGUAGE_VERSION))
     # Thresholds are left out: they change decisions, not tags, and the policy has a version of its own.
@@ -103,13 +96,14 @@ def load_engine(
         weights, [*contents, json.dumps([calibration.temperatures, calibration.offsets], sort_keys=True)]
     )
     return Engine(
-        network,
-        backend,
+        running,
+        fast_tokenizer,
         groups,
         name=model,
         version=version,
         max_batch_tokens=max_batch_tokens,
         max_text_tokens=limit,
+        pass_tokens=pass_tokens,
         pad_id=pad_id,
         calibration=calibration,
         on_pass=on_pass,

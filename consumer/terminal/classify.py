@@ -20,10 +20,11 @@ from consumer.terminal.explanation import as_fields, as_text
 def classify_texts(settings: Settings, texts: Sequence[str], *, as_json: bool, explained: bool = False) -> None:
     """Print one row, or one JSON object a line, for each text; with `explained`, its words and what they added too.
 
-    An explanation is made in fp32, whatever MODEL_DTYPE says. Raises `ReaderError` for a text that makes the model
-    fail.
+    An explanation is made by PyTorch in fp32, whatever MODEL_BACKEND and MODEL_DTYPE say. Raises `ReaderError` for a
+    text that makes the model fail.
     """
-    engine, policy = load_model(settings.model_copy(update={"model_dtype": "float32"}) if explained else settings)
+    explainable = {"model_dtype": "float32", "model_backend": "torch"}
+    engine, policy = load_model(settings.model_copy(update=explainable) if explained else settings)
     table = Table("text", "tags", "decision", "why")
     explanations: list[tuple[str, list[Explanation]]] = []
     model_texts = [engine.model_text(text) for text in texts]

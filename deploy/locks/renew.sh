@@ -15,10 +15,10 @@ lock() { # OUTPUT, INPUT, options
   uv pip compile --quiet --generate-hashes --only-binary :all: --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
     --custom-compile-command deploy/locks/renew.sh --output-file "deploy/locks/$1" "${@:2}"
 }
-# Tracing is an extra, but nobody can add it to an image that has no pip.
+# Tracing is an extra, but nobody can add it to an image that has no pip. OpenVINO is for CPUs.
 packages=(pyproject.toml --extra otel --excludes deploy/locks/excluded.txt)
 # shellcheck disable=SC2086
-lock cpu.txt "${packages[@]}" ${TORCH:---torch-backend cpu} "$@"
+lock cpu.txt "${packages[@]}" --extra openvino ${TORCH:---torch-backend cpu} "$@"
 lock cuda.txt "${packages[@]}" "$@"
 python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
   | lock build.txt - "$@"

@@ -11,9 +11,9 @@ from consumer.model import Engine, load_engine
 BUNDLED = Path(str(files("consumer.model") / "bundled"))
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return load_engine("bundled")
+@pytest.fixture(scope="module", params=["torch", "openvino"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return load_engine("bundled", backend=request.param)
 
 
 def labels(engine: Engine, text: str) -> dict[str, str]:

@@ -102,7 +102,7 @@ REWRITINGS = {
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return load_engine("bundled")
+    return load_engine("bundled", backend="auto")
 
 
 def scores_of(engine: Engine, texts: Sequence[str]) -> list[Scores]:

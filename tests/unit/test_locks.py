@@ -55,8 +55,9 @@ def test_every_locked_package_has_one_exact_version_and_the_hashes_of_its_files(
         assert re.fullmatch(r"[\w.-]+==\S+(\s+--hash=sha256:[0-9a-f]{64})+", statement), statement[:60]
 
 
-def test_both_images_have_the_same_packages_but_for_pytorchs_own() -> None:
+def test_both_images_have_the_same_packages_but_for_pytorchs_own_and_openvino() -> None:
     cpu, cuda = locked("cpu.txt"), locked("cuda.txt")
+    assert cpu.pop("openvino")
     assert cpu.pop("torch") == f"{cuda.pop('torch')}+cpu"
     assert cpu.items() <= cuda.items(), RENEW
     assert all(re.match("nvidia-|cuda-|triton", name) for name in cuda.keys() - cpu.keys())

@@ -6,23 +6,41 @@ from consumer.model.packing import pack
 lengths_of_texts = st.lists(st.integers(1, 512), max_size=200)
 
 
-@given(lengths_of_texts, st.integers(1, 4096))
-def test_every_text_is_in_exactly_one_micro_batch(lengths: list[int], budget: int) -> None:
-    assert sorted(index for batch in pack(lengths, budget) for index in batch) == list(range(len(lengths)))
+pass_costs = st.integers(0, 1_000)
+NEVER = 1_000_000
 
 
-@given(lengths_of_texts, st.integers(1, 4096))
-def test_only_a_text_alone_may_exceed_the_budget(lengths: list[int], budget: int) -> None:
-    for batch in pack(lengths, budget):
+@given(lengths_of_texts, st.integers(1, 4096), pass_costs)
+def test_every_text_is_in_exactly_one_micro_batch(lengths: list[int], budget: int, pass_tokens: int) -> None:
+    assert sorted(index for batch in pack(lengths, budget, pass_tokens) for index in batch) == list(range(len(lengths)))
+
+
+@given(lengths_of_texts, st.integers(1, 4096), pass_costs)
+def test_only_a_text_alone_may_exceed_the_budget(lengths: list[int], budget: int, pass_tokens: int) -> None:
+    for batch in pack(lengths, budget, pass_tokens):
         padded = len(batch) * max(lengths[index] for index in batch)
         assert padded <= budget or len(batch) == 1
 
 
-@given(lengths_of_texts)
-def test_texts_of_like_length_share_a_micro_batch(lengths: list[int]) -> None:
-    packed = [lengths[index] for batch in pack(lengths, 1024) for index in batch]
+@given(lengths_of_texts, pass_costs)
+def test_texts_of_like_length_share_a_micro_batch(lengths: list[int], pass_tokens: int) -> None:
+    packed = [lengths[index] for batch in pack(lengths, 1024, pass_tokens) for index in batch]
     assert packed == sorted(lengths)
 
 
+@given(lengths_of_texts, pass_costs)
+def test_no_micro_batch_is_padded_by_more_than_a_pass_costs_and_its_last_text(
+    lengths: list[int], pass_tokens: int
+) -> None:
+    for batch in pack(lengths, NEVER, pass_tokens):
+        tokens = [lengths[index] for index in batch]
+        assert len(tokens) * max(tokens) - sum(tokens) <= pass_tokens
+
+
+def test_a_long_text_does_not_widen_the_short_ones() -> None:
+    assert pack([10] * 20 + [200], 8_192, pass_tokens=30) == [list(range(20)), [20]]
+    assert pack([10] * 20 + [11], 8_192, pass_tokens=30) == [list(range(21))]
+
+
 def test_a_budget_that_all_texts_fit_makes_one_micro_batch() -> None:
-    assert pack([4, 2, 3], 12) == [[1, 2, 0]]
+    assert pack([4, 2, 3], 12, NEVER) == [[1, 2, 0]]

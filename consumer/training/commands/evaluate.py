@@ -47,8 +47,8 @@ def evaluate(
         if report:
             require_folder(report)
         rows = read_rows(data)
-        engine = load_engine(model)
-        other = load_engine(compare) if compare else None
+        engine = load_engine(model, backend="auto")
+        other = load_engine(compare, backend="auto") if compare else None
         with progress_bar(f"measuring {model}", len(rows)) as on_progress:
             predicted = predictions(engine, rows, on_progress)
         measured = measure(engine, predicted, data)

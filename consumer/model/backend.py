@@ -1,0 +1,59 @@
+"""Choosing what runs a loaded model, and making it ready there."""
+
+from typing import Any
+
+import structlog
+import torch
+
+from consumer.model.errors import ModelError
+from consumer.model.openvino_network import OpenVinoNetwork, UnusableError, can_run, is_installed
+from consumer.model.token_budget import is_out_of_memory
+
+log = structlog.get_logger()
+
+OPENVINO_PASS_TOKENS, CPU_PASS_TOKENS = 30, 80
+"""What a forward pass costs beside its tokens, in tokens: 2 ms at 0.08 ms a token for OpenVINO on two cores, 9 ms at
+0.1 ms for PyTorch."""
+GPU_PASS_TOKENS = 1_000_000
+"""A GPU is never too full: each pass takes what the token budget allows."""
+
+
+def prepare(network: Any, model: str, device: torch.device, dtype: torch.dtype, backend: str) -> tuple[Any, int]:
+    """Return what runs `network`, a PyTorch classifier, on `device` in `dtype`, and what one pass more costs in tokens.
+
+    `backend` is "torch", "openvino", or "auto": OpenVINO where it is installed, meant for this and agrees with PyTorch.
+    Raises ModelError where the wanted one cannot run the model, or memory is short.
+    """
+    if backend == "openvino":
+        _require_openvino(device, dtype)
+    try:
+        network.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"the model {model} does not fit into the memory of {device}; see what else uses it "
+            "(nvidia-smi lists the processes on a GPU), or set MODEL_DEVICE to another device"
+        ) from error
+    if backend == "openvino" or (backend == "auto" and is_installed() and can_run(device, dtype)):
+        try:
+            return OpenVinoNetwork(network), OPENVINO_PASS_TOKENS
+        except UnusableError as error:
+            if backend == "openvino":
+                raise ModelError(f"OpenVINO cannot run the model {model}: {error}; use MODEL_BACKEND=torch") from error
+            log.info("openvino_not_used", model=model, reason=str(error), meaning="PyTorch runs the model")
+    return network, CPU_PASS_TOKENS if device.type == "cpu" else GPU_PASS_TOKENS
+
+
+def _require_openvino(device: torch.device, dtype: torch.dtype) -> None:
+    if not is_installed():
+        raise ModelError(
+            'MODEL_BACKEND is "openvino", which is not installed; run: pip install '
+            '"comment-moderation-stream[openvino]", or use MODEL_BACKEND=auto'
+        )
+    if not can_run(device, dtype):
+        number_format = str(dtype).removeprefix("torch.")
+        raise ModelError(
+            f'MODEL_BACKEND is "openvino", which runs float32 and bfloat16 on a CPU, not {number_format} on {device}; '
+            "use MODEL_BACKEND=auto"
+        )

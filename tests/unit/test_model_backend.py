@@ -1,0 +1,122 @@
+"""What runs a model: OpenVINO where it can and agrees with PyTorch, else PyTorch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from consumer.answer import Answer
+from consumer.model import Engine, ModelError, backend, load_engine
+from consumer.model.backend import CPU_PASS_TOKENS, GPU_PASS_TOKENS, OPENVINO_PASS_TOKENS, prepare
+from consumer.model.openvino_network import OpenVinoNetwork, Output, UnusableError
+from tests.tiny_models import save_classifier
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_classifier(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def both(directory: Path) -> tuple[Engine, Engine]:
+    return load_fp32(directory, "openvino"), load_fp32(directory, "torch")
+
+
+def load_fp32(directory: Path, backend: str) -> Engine:
+    return load_engine(str(directory), device="cpu", dtype="float32", backend=backend, max_batch_tokens=128)
+
+
+def scores(engine: Engine, texts: list[str]) -> list[float]:
+    found = engine.classify([engine.model_text(text) for text in texts])
+    return [score for answer in found if isinstance(answer, Answer) for score in answer.scores]
+
+
+class FixedLength(torch.nn.Module):
+    """A network that computes with a length in Python, which tracing turns into a constant."""
+
+    dtype = torch.float32
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Output:
+        return Output(input_ids.float().sum(dim=1, keepdim=True) * float(input_ids.shape[1]) + attention_mask[:, :1])
+
+
+@settings(max_examples=50, deadline=None)
+@given(texts=st.lists(st.text("abc xyz,.!", max_size=60), min_size=1, max_size=40))
+def test_it_answers_as_pytorch_does_whatever_the_shape(both: tuple[Engine, Engine], texts: list[str]) -> None:
+    found, wanted = (scores(engine, texts) for engine in both)
+    assert found == pytest.approx(wanted, abs=1e-4)
+
+
+def test_its_answers_may_stand_in_for_pytorchs(both: tuple[Engine, Engine]) -> None:
+    assert [engine.backend for engine in both] == ["openvino", "torch"]
+    assert both[0].fingerprint == both[1].fingerprint
+    assert both[0].network.dtype == torch.float32
+    assert both[0].network.device == CPU
+
+
+def test_auto_takes_it_on_a_cpu_only_where_it_is_installed(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_fp32(directory, "auto").backend == "openvino"
+    monkeypatch.setattr(backend, "is_installed", lambda: False)
+    assert load_fp32(directory, "auto").backend == "torch"
+    with pytest.raises(ModelError, match=r"not installed; run: pip install .*\[openvino\]"):
+        load_fp32(directory, "openvino")
+
+
+def test_a_number_format_that_it_does_not_have_is_pytorchs_or_refused(directory: Path) -> None:
+    assert load_engine(str(directory), device="cpu", dtype="float16").backend == "torch"
+    with pytest.raises(
+        ModelError, match="runs float32 and bfloat16 on a CPU, not float16 on cpu; use MODEL_BACKEND=auto"
+    ):
+        load_engine(str(directory), device="cpu", dtype="float16", backend="openvino")
+
+
+def test_a_network_that_it_would_answer_wrongly_for_is_left_to_pytorch() -> None:
+    with capture_logs() as logs:
+        running, pass_tokens = prepare(FixedLength(), "fixed", CPU, torch.float32, "auto")
+    assert isinstance(running, FixedLength)
+    assert pass_tokens == CPU_PASS_TOKENS
+    assert [(line["event"], line["reason"]) for line in logs] == [("openvino_not_used", "its scores are not PyTorch's")]
+    with pytest.raises(
+        ModelError, match="OpenVINO cannot run the model fixed: its scores are not PyTorch's; use MODEL"
+    ):
+        prepare(FixedLength(), "fixed", CPU, torch.float32, "openvino")
+
+
+def test_a_network_that_it_cannot_convert_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Any) -> Any:
+        raise UnusableError("OpConversionFailure")
+
+    monkeypatch.setattr(backend, "OpenVinoNetwork", fail)
+    with capture_logs() as logs:
+        assert isinstance(prepare(FixedLength(), "fixed", CPU, torch.float32, "auto")[0], FixedLength)
+    assert logs[0]["reason"] == "OpConversionFailure"
+
+
+def test_an_error_of_the_conversion_says_its_kind_and_quotes_nothing() -> None:
+    network = FixedLength()
+    network.register_forward_pre_hook(lambda *_: int("a secret"))
+    with pytest.raises(UnusableError) as error:
+        OpenVinoNetwork(network)
+    assert "secret" not in str(error.value)
+
+
+def test_nothing_is_reported_to_the_makers_of_openvino(directory: Path, tmp_path: Path) -> None:
+    code = (
+        f"import sys; from consumer.model import load_engine; load_engine({str(directory)!r}, backend='openvino')\n"
+        "assert 'openvino.tools.ovc.telemetry_stub' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"HOME": str(tmp_path)})
+    assert not list(tmp_path.iterdir())  # where it would keep the identity it makes up for this machine
+
+
+def test_passes_cost_less_where_they_start_faster() -> None:
+    assert OPENVINO_PASS_TOKENS < CPU_PASS_TOKENS < GPU_PASS_TOKENS
