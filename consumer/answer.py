@@ -14,6 +14,14 @@ class Answer(NamedTuple):
     truncated: bool
 
 
+class GivenTag(NamedTuple):
+    """One tag as it is given: what `schemas.Tag` describes, without the 2 µs that a pydantic object costs to make."""
+
+    label: str
+    score: float
+    scores: dict[str, float]
+
+
 class Unanswerable(NamedTuple):
     """A text that makes the model fail; `detail` says how, and never quotes the text."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from consumer.answer import GivenTag
 from schemas import Action, Decision, Tag
 
 DEFAULT_REVIEW: Mapping[str, float] = {"toxicity.toxic": 0.5, "language.other": 0.9}
@@ -45,7 +46,7 @@ class Policy:
         content = json.dumps({"review": dict(self.review), "reject": dict(self.reject)}, sort_keys=True)
         return "p-" + hashlib.sha256(content.encode()).hexdigest()[:8]
 
-    def decide(self, tags: Mapping[str, Tag]) -> Decision:
+    def decide(self, tags: Mapping[str, Tag | GivenTag]) -> Decision:
         """What a moderator would want to happen to a comment with these tags, and why."""
         if rejected := _furthest_above(self.reject, tags):
             return _decision("reject", *rejected)
@@ -65,7 +66,9 @@ class Policy:
                     )
 
 
-def _furthest_above(thresholds: Mapping[str, float], tags: Mapping[str, Tag]) -> tuple[str, float, float] | None:
+def _furthest_above(
+    thresholds: Mapping[str, float], tags: Mapping[str, Tag | GivenTag]
+) -> tuple[str, float, float] | None:
     """The name, score and threshold of the label that is furthest above its threshold; None when none reaches it."""
     reached = []
     for name, threshold in thresholds.items():

@@ -156,7 +156,9 @@ class Settings(BaseSettings):
         256, ge=1, le=100_000, description="Most records in one batch, the unit of checkpointing."
     )
     max_batch_tokens: int = Field(
-        2_048, ge=16, description="Most tokens (padding included) in one forward pass of the model."
+        1_024,
+        ge=16,
+        description="Most tokens (padding included) in one forward pass of the model; a GPU wants more, such as 16384.",
     )
 
     redis_url: SecretStr = Field(

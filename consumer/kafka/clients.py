@@ -45,6 +45,9 @@ BATCH_BYTES = 200_000
 """The broker refuses whole protocol batches: with one larger than its topic allows, sound records would be sent again,
 behind later ones of their key. Topics for results and dead letters must allow more than this."""
 
+LINGER_MS = 1
+"""How long the first message may wait for others, while no `flush` asks for it to go at once, as each checkpoint does.
+Without, a batch goes out in many requests while it is handed over: 2 µs more a comment."""
 
 RECONNECT_MAX_MS = 1_000
 """librdkafka looks for a new coordinator when the state of its connection to the old one changes. With its own 10 s
@@ -114,7 +117,7 @@ def producer_config(settings: Settings) -> dict[str, Any]:
         | {
             "enable.idempotence": True,
             "acks": "all",
-            "linger.ms": 0,
+            "linger.ms": LINGER_MS,
             "compression.type": "lz4",
             "batch.size": BATCH_BYTES,
             "queue.buffering.max.kbytes": 65_536,

@@ -90,7 +90,7 @@ def send(producer: Producer, messages: Sequence[Outgoing], failed: list[Failed])
                 outgoing.topic,
                 value=outgoing.value,
                 key=outgoing.key,
-                headers=list(outgoing.headers) or None,
+                headers=list(outgoing.headers) if outgoing.headers else None,
                 on_delivery=on_delivery,
             )
         except KafkaException as exception:

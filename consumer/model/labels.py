@@ -4,18 +4,18 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
-from consumer.answer import Answer
+from consumer.answer import Answer, GivenTag
 from consumer.model.errors import ModelError
-from schemas import Tag
 
 Activation = Literal["softmax", "sigmoid"]
 
 SENTIMENT_LABELS = frozenset({"negative", "neutral", "positive"})
 _TOXICITY_LABELS = frozenset({"toxic", "toxicity", "non-toxic", "non_toxic", "nontoxic", "not toxic", "clean"})
 _UNNAMED = re.compile(r"label_\d+")
-_SCORE_DIGITS = 4
+_SCORE_SCALE = 10_000  # four digits; `round(score, 4)` takes three times as long
 _EXAMPLE = 'MODEL_LABELS=\'{"LABEL_0": "sentiment.negative", "LABEL_1": "sentiment.positive"}\''
 
 
@@ -35,6 +35,8 @@ class TagGroup:
 
     def label_scores(self, scores: Sequence[float]) -> dict[str, float]:
         """Return the score of every label from the scores of this group's columns."""
+        if self._plain:
+            return self._plain_scores(scores)
         if self.activation == "softmax":
             summed = dict.fromkeys(self.labels, 0.0)
             for label, score in zip(self.labels, scores, strict=True):
@@ -47,6 +49,17 @@ class TagGroup:
             highest[self.complement] = 1.0 - max(scores)
         return highest
 
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether every label has one column, as almost always: then nothing is added up (2 µs less a comment)."""
+        names = (*self.labels, self.complement)
+        return len(set(names)) == len(names)
+
+    def _plain_scores(self, scores: Sequence[float]) -> dict[str, float]:
+        if self.activation == "softmax" or self.complement is None:
+            return {label: min(score, 1.0) for label, score in zip(self.labels, scores, strict=True)}
+        return {self.complement: 1.0 - max(scores), **dict(zip(self.labels, scores, strict=True))}
+
 
 @dataclass(frozen=True)
 class TagGroups:
@@ -54,14 +67,13 @@ class TagGroups:
 
     groups: tuple[TagGroup, ...]
 
-    def tags(self, answer: Answer) -> dict[str, Tag]:
+    def tags(self, answer: Answer) -> dict[str, GivenTag]:
         """Return one tag per group. The label is the highest score before rounding, so near ties stay decided."""
         tags = {}
         for name, scores in self.scores(answer).items():
             label = max(scores, key=scores.__getitem__)
-            rounded = {name: round(score, _SCORE_DIGITS) for name, score in scores.items()}
-            # The engine vouches for finite scores in 0..1, and validating each tag again costs more than making it.
-            tags[name] = Tag.model_construct(label=label, score=rounded[label], scores=rounded)
+            rounded = {name: round(score * _SCORE_SCALE) / _SCORE_SCALE for name, score in scores.items()}
+            tags[name] = GivenTag(label, rounded[label], rounded)
         return tags
 
     def scores(self, answer: Answer) -> dict[str, dict[str, float]]:

@@ -29,7 +29,7 @@ from consumer.model.labels import tag_groups
 from consumer.model.language import LANGUAGE_VERSION
 
 BUNDLED = "bundled"
-DEFAULT_MAX_BATCH_TOKENS = 2048
+DEFAULT_MAX_BATCH_TOKENS = 1024
 
 _BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"
 _SHAPE_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")

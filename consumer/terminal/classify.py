@@ -38,7 +38,7 @@ def classify_texts(settings: Settings, texts: Sequence[str], *, as_json: bool, e
         if as_json:
             fields: dict[str, Any] = {
                 "text": text,
-                "tags": {group: tag.model_dump() for group, tag in tags.items()},
+                "tags": {group: tag._asdict() for group, tag in tags.items()},
                 "decision": decision.model_dump(),
                 "truncated": answer.truncated,
                 "model": {"name": engine.name, "version": engine.version},
