@@ -8,10 +8,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint locks dashboard chaos bench train bundled-model clean
+.PHONY: help install demo test test-slow lint locks dashboard chaos bench bench-peers bench-delivery train bundled-model clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Tag comments and watch it happen; your own with INPUT=comments.jsonl OUTPUT=tagged.jsonl
 	@$(BIN)/moderate demo $(if $(INPUT),--input '$(INPUT)') $(if $(OUTPUT),--output '$(OUTPUT)')
@@ -32,8 +32,15 @@ dashboard: $(INSTALLED) ## Write the Grafana dashboard anew after a change in de
 chaos: $(INSTALLED) ## Kill, stop, freeze and starve everything under a steady flow; about an hour (CHAOS="kill --short": one row)
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
-bench: $(INSTALLED) ## Measure what exactly-once costs against at-least-once; needs Apache Kafka too
+bench-delivery: $(INSTALLED) ## Measure what exactly-once costs against at-least-once; needs Apache Kafka too
 	@$(BIN)/python -m tests.benchmarks.delivery
+
+# On Apache Kafka where it is found, as above, else on the embedded broker. BENCH=engine: one section.
+bench: $(INSTALLED) ## Measure speed, latency and memory against the limits of this machine; under ten minutes
+	@$(BIN)/python -m tests.benchmarks --quick $(BENCH)
+
+bench-peers: $(INSTALLED) ## The same, longer, and against other libraries too, each in an environment of its own
+	@$(BIN)/python -m tests.benchmarks --peers $(BENCH)
 
 # Every step is left out when its result is there, so the same command goes on after an interruption.
 RUN ?= runs/$(firstword $(subst ., ,$(notdir $(DATA))))
@@ -74,8 +81,8 @@ lint: $(INSTALLED) ## Check style, formatting and types
 
 install: $(INSTALLED) ## Create .venv with the application and its tools (the others do it when needed)
 
-clean: ## Remove .venv and every cache of the tools
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## Remove .venv, the peers' environments and every cache of the tools
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/benchmarks/peers/.environments
 
 # The stamp is written last, so an install that fails is tried again; the same pyproject.toml is installed once.
 $(INSTALLED): pyproject.toml deploy/torch_index.py

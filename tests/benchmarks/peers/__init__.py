@@ -1,0 +1,1 @@
+"""The others: each in a folder of its own, written the way its own documentation recommends."""

@@ -1,0 +1,101 @@
+"""The arithmetic of the benchmarks: turns, ratios, reach, agreement, and what is printed."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from consumer.terminal.bench_figures import measured
+from tests.benchmarks import corpus
+from tests.benchmarks.agreement import agreement
+from tests.benchmarks.limits import flops_per_text
+from tests.benchmarks.peers.tokens import batches, by_tokens
+from tests.benchmarks.plot import draw
+from tests.benchmarks.sampling import Figure, Point, Reach, fastest, in_turns, ratio
+from tests.benchmarks.table import number, table
+
+
+def test_contenders_take_turns() -> None:
+    seen: list[str] = []
+
+    def contender(name: str) -> float:
+        seen.append(name)
+        return float(len(seen))
+
+    assert in_turns({"a": lambda: contender("a"), "b": lambda: contender("b")}, 2) == {"a": [1, 3], "b": [2, 4]}
+    assert seen == ["a", "b", "a", "b"]
+
+
+def test_a_ratio_is_taken_within_each_round() -> None:
+    """The machine was twice as slow in the second round, for both."""
+    assert ratio([100, 50, 90], [50, 25, 30]) == (2, 2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("reach", "value", "reached"),
+    [
+        (Reach(0.92, 0.97), 0.97, "aim"),
+        (Reach(0.92, 0.97), 0.95, "at least"),
+        (Reach(0.92, 0.97), 0.9, "missed"),
+        (Reach(2.0, 1.3), 1.3, "aim"),
+        (Reach(2.0, 1.3), 1.9, "at least"),
+        (Reach(2.0, 1.3), 2.1, "missed"),
+    ],
+)
+def test_a_reach_goes_up_or_down(reach: Reach, value: float, reached: str) -> None:
+    assert reach.reached(value) == reached
+
+
+def test_the_fastest_is_the_one_with_the_highest_median() -> None:
+    assert fastest({"a": [1, 1, 100], "b": [2, 2, 2]}) == "b"
+
+
+def test_engines_agree_where_sentiment_and_toxicity_are_the_same() -> None:
+    reference: list[list[float]] = [[3, 1, 2, -1], [1, 2, 3, 1], [0, 1, 0, -2], [1, 0, 0, 0.1]]
+    found: list[list[float]] = [[9, 8, 7, -5], [1, 3, 2, 1], [0, 1, 0, 2], [0.5, 0, 0, 3]]
+    assert agreement(found, reference) == 0.5
+
+
+def test_flops_can_be_checked_by_hand() -> None:
+    config = SimpleNamespace(hidden_size=2, intermediate_size=8, num_hidden_layers=3)
+    matrices = 2 * 10 * (4 * 2 * 2 + 2 * 2 * 8)
+    assert flops_per_text(config, [10, 10]) == 3 * (matrices + 4 * 10 * 10 * 2)
+
+
+def test_the_texts_are_the_same_in_every_run_and_nine_of_ten_of_a_wave_are_repeats() -> None:
+    assert corpus.unique(100) == corpus.unique(100)
+    assert len(set(corpus.unique(3_000))) == 3_000
+    assert len(set(corpus.repeated(10_000)[500:])) == pytest.approx(1_450, rel=0.1)
+
+
+def test_figures_are_printed_with_their_reach_and_points_are_drawn(tmp_path: Path) -> None:
+    shown = Figure("engine ÷ other", "ratio", measured([1.0, 1.2, 1.4]), Reach(1.0, 1.3), "on one machine")
+    points = [
+        Figure("p", "texts/s", measured([x, 2 * x]), point=Point("By size", "ours", x, "texts")) for x in (1.0, 2.0)
+    ]
+    console = Console(record=True, width=150)
+    console.print(table("engine", [shown, *points]))
+    printed = console.export_text()
+    assert ">= 1, aim 1.3: at least" in printed
+    assert "texts/s" not in printed
+    assert draw([shown, *points], tmp_path) == [tmp_path / "by-size.png"]
+    assert (tmp_path / "by-size.png").stat().st_size > 1_000
+
+
+def test_numbers_have_three_digits_at_least() -> None:
+    assert [number(value) for value in (0.12345, 12.345, 1234.5)] == ["0.123", "12.3", "1,234"]
+
+
+def test_peers_get_batches_sorted_by_length_within_the_token_budget() -> None:
+    class Encoding:
+        def __init__(self, ids: list[int]) -> None:
+            self.ids = ids
+
+    class Tokenizer:
+        def encode_batch_fast(self, texts: list[str]) -> list[Encoding]:
+            return [Encoding([1] * len(text)) for text in texts]
+
+    made = batches(Tokenizer(), ["a" * 600, "b" * 10, "c" * 400, "d" * 512], by_tokens)  # type: ignore[arg-type]
+    assert [batch.indices for batch in made] == [[0], [3, 2], [1]]
+    assert [batch.inputs["attention_mask"].sum() for batch in made] == [600, 912, 10]
