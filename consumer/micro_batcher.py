@@ -23,14 +23,16 @@ Job = Generator[None, None, None]
 """Stops between two forward passes, and after the last gives its answers to those who wait for them."""
 
 IDLE_BEAT_S = 1.0
-TURN_TEXTS = 64
-"""Texts of HTTP callers classified together. About what one forward pass holds at the usual token budget: fewer
-would let the model run half empty, more would let callers wait for each other."""
+TURN_TEXTS = 256
+"""Texts of HTTP callers classified together, as many as the stream's batch has by default, so that where many wait
+their passes are as full as the stream's: with 64 they held 15 texts against 28, and callers got a third of the model.
+"""
 RATE_SMOOTHING = 0.5
 """How much of the rate of late a full turn renews; a smaller one, which says little of what a full one takes, less."""
-WAIT_SHARE = 0.5
-"""How much of a caller's deadline the texts before its own may take, at the rate of late: that rate halves where the
-stream begins to take every other pass, and who is let in then shall have an answer still."""
+WAIT_SHARE = 1 / 3
+"""How much of a caller's deadline the texts before its own may take, at the rate of late. That rate halves where the
+stream begins to take every other pass, and falls further while thousands of callers are refused; who was let in before
+shall have an answer still. With a half, 151 of 87,000 callers at three times the capacity had none."""
 MOST_RETRY_S = 60.0
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from consumer.cache.embedded import free_port
 from consumer.kafka.embedded import FETCH_WAIT_MAX_MS, embedded_broker
+from consumer.micro_batcher import TURN_TEXTS
 from consumer.settings import Settings
 from consumer.terminal.bench_figures import Latency, latency
 from tests.brokers import require_apache_kafka
@@ -34,7 +35,7 @@ MUST_HOLD = (
     "bounded memory, health and metrics answer; then lag 0 and the latency of before, without a restart"
 )
 
-CALLERS = 64
+CALLERS = TURN_TEXTS
 """Who keep the model as busy as one turn of the micro-batcher can make it."""
 BATCH_RECORDS = 256
 MOST_WAITING = 5 * BATCH_RECORDS

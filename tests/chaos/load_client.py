@@ -85,7 +85,7 @@ class Callers:
 
     async def _exchange(self, body: bytes) -> tuple[int, dict[str, str]]:
         """One request, on a connection that is open already if there is one."""
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(HOST, self._port)
+        reader, writer = self._open() or await asyncio.open_connection(HOST, self._port)
         head = (
             f"POST /predict HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         )
@@ -99,6 +99,15 @@ class Callers:
             raise
         self._idle.append((reader, writer))
         return int(lines[0].split()[1]), headers
+
+    def _open(self) -> Connection | None:
+        """A connection that the server has not closed meanwhile."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
 
 
 def main() -> None:
