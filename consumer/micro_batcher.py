@@ -28,11 +28,15 @@ TURN_TEXTS = 256
 their passes are as full as the stream's: with 64 they held 15 texts against 28, and callers got a third of the model.
 """
 RATE_SMOOTHING = 0.5
-"""How much of the rate of late a full turn renews; a smaller one, which says little of what a full one takes, less."""
+"""How much of the rate of late a turn renews."""
+TELLING_TEXTS, TELLING_S = 32, 1.0
+"""A turn of fewer texts that is done sooner says little of what a full one takes: beside a busy stream even one text
+sits out a pass of it, and callers judged by that would be refused, and turns stay small."""
 WAIT_SHARE = 1 / 3
 """How much of a caller's deadline the texts before its own may take, at the rate of late. That rate halves where the
-stream begins to take every other pass, and falls further while thousands of callers are refused; who was let in before
-shall have an answer still. With a half, 151 of 87,000 callers at three times the capacity had none."""
+stream begins to take every other pass, or more where passes are small, and falls further while thousands of callers are
+refused; who was let in before shall have an answer still. With a half, 151 of 87,000 callers at three times the
+capacity had none."""
 MOST_RETRY_S = 60.0
 
 
@@ -228,9 +232,10 @@ class MicroBatcher:
 
     def _measure_turn(self, now_s: float) -> None:
         """Since the turn before, or since somebody waits: the stream's passes in between are part of a turn."""
-        rate = self._turn_texts / max(now_s - self._due_since_s, 1e-6)
-        renewed = RATE_SMOOTHING * self._turn_texts / TURN_TEXTS if self._texts_per_s else 1.0
-        self._texts_per_s += (rate - self._texts_per_s) * renewed
+        took_s = now_s - self._due_since_s
+        if self._turn_texts >= TELLING_TEXTS or took_s >= TELLING_S:
+            rate = self._turn_texts / max(took_s, 1e-6)
+            self._texts_per_s += (rate - self._texts_per_s) * (RATE_SMOOTHING if self._texts_per_s else 1.0)
         self._turn_texts = 0
         self._due_since_s = now_s
 

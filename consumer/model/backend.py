@@ -18,10 +18,20 @@ GPU_PASS_TOKENS = 1_000_000
 """A GPU is never too full: each pass takes what the token budget allows."""
 
 
-def prepare(network: Any, model: str, device: torch.device, dtype: torch.dtype, backend: str) -> tuple[Any, int]:
+def prepare(
+    network: Any,
+    model: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    backend: str,
+    *,
+    most_tokens: int,
+    last_id: int,
+) -> tuple[Any, int]:
     """Return what runs `network`, a PyTorch classifier, on `device` in `dtype`, and what one pass more costs in tokens.
 
-    `backend` is "torch", "openvino", or "auto": OpenVINO where it is installed, meant for this and agrees with PyTorch.
+    `backend` is "torch", "openvino", or "auto": OpenVINO where it is installed, meant for this and agrees with PyTorch
+    on texts of up to `most_tokens` tokens with ids up to `last_id`.
     Raises ModelError where the wanted one cannot run the model, or memory is short.
     """
     if backend == "openvino":
@@ -37,7 +47,7 @@ def prepare(network: Any, model: str, device: torch.device, dtype: torch.dtype, 
         ) from error
     if backend == "openvino" or (backend == "auto" and is_installed() and can_run(device, dtype)):
         try:
-            return OpenVinoNetwork(network), OPENVINO_PASS_TOKENS
+            return OpenVinoNetwork(network, most_tokens, last_id), OPENVINO_PASS_TOKENS
         except UnusableError as error:
             if backend == "openvino":
                 raise ModelError(f"OpenVINO cannot run the model {model}: {error}; use MODEL_BACKEND=torch") from error
@@ -55,5 +65,5 @@ def _require_openvino(device: torch.device, dtype: torch.dtype) -> None:
         number_format = str(dtype).removeprefix("torch.")
         raise ModelError(
             f'MODEL_BACKEND is "openvino", which runs float32 and bfloat16 on a CPU, not {number_format} on {device}; '
-            "use MODEL_BACKEND=auto"
+            "use MODEL_BACKEND=auto, or MODEL_DEVICE=cpu with one of these"
         )

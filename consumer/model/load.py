@@ -85,9 +85,17 @@ def load_engine(
         raise ModelError(f"the model {model} has no fast tokenizer; save it again with a tokenizer.json")
     pad_id = tokenizer.pad_token_id or 0
     config.pad_token_id = pad_id
-    running, pass_tokens = prepare(network, model, chosen_device, choose_dtype(dtype, chosen_device), backend)
-    weights = sorted(directory.glob("*.safetensors")) + (sorted(base.glob("*.safetensors")) if base else [])
     limit = _max_text_tokens(config, tokenizer)
+    running, pass_tokens = prepare(
+        network,
+        model,
+        chosen_device,
+        choose_dtype(dtype, chosen_device),
+        backend,
+        most_tokens=limit,
+        last_id=fast_tokenizer.get_vocab_size() - 1,
+    )
+    weights = sorted(directory.glob("*.safetensors")) + (sorted(base.glob("*.safetensors")) if base else [])
     contents = [_tokenizer_content(fast_tokenizer), groups.description(), str(CLEANING_VERSION), str(limit)]
     if LANGUAGE in groups.groups:
         contents.append(str(LANGUAGE_VERSION))

@@ -20,8 +20,14 @@ MOST_WAIT_S = 5.0
 GIVE_UP_AFTER_S = 30.0
 """Longer than a neighbour needs to end or restart. Later a supervisor, which can start elsewhere, does more good."""
 
-# What torch and the libraries under it say when memory is short; not all of it comes as OutOfMemoryError.
-_SAY_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
+# What torch, OpenVINO and the libraries under them say when memory is short; not all of it comes as OutOfMemoryError.
+_SAY_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "_STATUS_ALLOC_FAILED",
+    "Failed to allocate",
+    "bad_alloc",
+)
 
 
 class TokenBudget:

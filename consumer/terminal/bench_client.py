@@ -85,7 +85,7 @@ class BenchClient:
 @contextmanager
 def bench_client(settings: Settings) -> Iterator[BenchClient]:
     """A client whose reader runs in a thread until the context ends."""
-    client = BenchClient(settings, make_producer(producer_config(settings) | {"linger.ms": 1}))
+    client = BenchClient(settings, make_producer(producer_config(settings)))
     over = threading.Event()
     with outcomes_reader(settings, "moderate-bench") as reader:
 

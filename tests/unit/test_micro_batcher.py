@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from consumer import micro_batcher
 from consumer.answer import Answer, Unanswerable
 from consumer.micro_batcher import MOST_RETRY_S, TURN_TEXTS, Answers, MicroBatcher, ModelGoneError, QueueFullError
 from consumer.model.errors import ModelError
@@ -143,7 +144,8 @@ def test_beyond_the_queue_all_of_a_caller_s_texts_are_refused_with_when_to_come_
     assert "e" not in engine.classified
 
 
-def test_a_text_that_would_wait_in_vain_is_refused_at_once() -> None:
+def test_a_text_that_would_wait_in_vain_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(micro_batcher, "TELLING_TEXTS", 1)
     engine = PassEngine()
     with batcher_of(engine) as batcher:
         engine.allow(1)
@@ -159,7 +161,10 @@ def test_a_text_that_would_wait_in_vain_is_refused_at_once() -> None:
     assert "in vain" not in engine.classified
 
 
-def test_the_rate_that_waits_are_judged_by_counts_the_streams_passes_between_turns() -> None:
+def test_the_rate_that_waits_are_judged_by_counts_the_streams_passes_between_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(micro_batcher, "TELLING_TEXTS", 1)
     engine = PassEngine()
     with batcher_of(engine) as batcher:
         stream = in_thread(lambda: batcher.classify(["s"]))
@@ -172,10 +177,28 @@ def test_the_rate_that_waits_are_judged_by_counts_the_streams_passes_between_tur
         batcher.submit(["runs"])
         assert engine.begun.acquire(timeout=DEADLINE_S)
         with pytest.raises(QueueFullError) as refused:
-            batcher.submit(["in vain"], within_s=0.3)  # one text ahead took 0.2 s: more than half of it
+            batcher.submit(["in vain"], within_s=0.3)  # one text ahead took 0.2 s
         assert refused.value.retry_after_s >= 0.2
         assert batcher.submit(["in time"], within_s=DEADLINE_S)
         engine.open()
+
+
+def test_single_callers_beside_a_busy_stream_do_not_make_a_burst_look_hopeless() -> None:
+    engine = PassEngine()
+    with batcher_of(engine) as batcher:
+        for _ in range(3):
+            stream = in_thread(lambda: batcher.classify(["s"]))
+            assert engine.begun.acquire(timeout=DEADLINE_S)
+            single = batcher.submit(["single"])
+            time.sleep(0.1)
+            engine.allow(2)
+            results(single)
+            stream.result(DEADLINE_S)
+            assert engine.begun.acquire(timeout=DEADLINE_S)
+        burst = [batcher.submit(["burst"], within_s=0.5) for _ in range(20)]
+        engine.open()
+        for futures in burst:
+            results(futures)
 
 
 def test_a_close_answers_what_waits_and_refuses_what_comes() -> None:

@@ -19,6 +19,7 @@ from consumer.model.openvino_network import OpenVinoNetwork, Output, UnusableErr
 from tests.tiny_models import save_classifier
 
 CPU = torch.device("cpu")
+LIMITS = {"most_tokens": 24, "last_id": 9}
 
 
 @pytest.fixture(scope="module")
@@ -81,31 +82,52 @@ def test_a_number_format_that_it_does_not_have_is_pytorchs_or_refused(directory:
 
 def test_a_network_that_it_would_answer_wrongly_for_is_left_to_pytorch() -> None:
     with capture_logs() as logs:
-        running, pass_tokens = prepare(FixedLength(), "fixed", CPU, torch.float32, "auto")
+        running, pass_tokens = prepare(FixedLength(), "fixed", CPU, torch.float32, "auto", **LIMITS)
     assert isinstance(running, FixedLength)
     assert pass_tokens == CPU_PASS_TOKENS
     assert [(line["event"], line["reason"]) for line in logs] == [("openvino_not_used", "its scores are not PyTorch's")]
     with pytest.raises(
         ModelError, match="OpenVINO cannot run the model fixed: its scores are not PyTorch's; use MODEL"
     ):
-        prepare(FixedLength(), "fixed", CPU, torch.float32, "openvino")
+        prepare(FixedLength(), "fixed", CPU, torch.float32, "openvino", **LIMITS)
 
 
 def test_a_network_that_it_cannot_convert_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Any) -> Any:
+    def fail(*_: Any) -> Any:
         raise UnusableError("OpConversionFailure")
 
     monkeypatch.setattr(backend, "OpenVinoNetwork", fail)
     with capture_logs() as logs:
-        assert isinstance(prepare(FixedLength(), "fixed", CPU, torch.float32, "auto")[0], FixedLength)
+        assert isinstance(prepare(FixedLength(), "fixed", CPU, torch.float32, "auto", **LIMITS)[0], FixedLength)
     assert logs[0]["reason"] == "OpConversionFailure"
+
+
+def test_a_pass_that_fails_raises_and_gives_out_nothing_of_the_pass_before(directory: Path) -> None:
+    network = load_engine(str(directory), device="cpu", dtype="float32", backend="openvino").network
+    network(input_ids=torch.full((1, 10), 7), attention_mask=torch.ones(1, 10, dtype=torch.long))
+    beyond = torch.full((1, 40), 9)  # more positions than the model has
+    with pytest.raises(RuntimeError):
+        network(input_ids=beyond, attention_mask=torch.ones_like(beyond))
+
+
+def test_a_network_that_pytorch_would_refuse_a_text_of_is_left_to_it(directory: Path) -> None:
+    class Small(FixedLength):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = torch.nn.Embedding(8, 1)
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Output:
+            return Output((self.embedding(input_ids) * attention_mask[:, :, None]).sum(dim=1))
+
+    assert prepare(Small(), "small", CPU, torch.float32, "auto", most_tokens=24, last_id=7)[1] == OPENVINO_PASS_TOKENS
+    assert prepare(Small(), "small", CPU, torch.float32, "auto", most_tokens=24, last_id=8)[1] == CPU_PASS_TOKENS
 
 
 def test_an_error_of_the_conversion_says_its_kind_and_quotes_nothing() -> None:
     network = FixedLength()
     network.register_forward_pre_hook(lambda *_: int("a secret"))
     with pytest.raises(UnusableError) as error:
-        OpenVinoNetwork(network)
+        OpenVinoNetwork(network, **LIMITS)
     assert "secret" not in str(error.value)
 
 

@@ -260,6 +260,7 @@ def test_the_cache_is_emptied_on_cuda_only_and_when_the_failed_pass_has_let_go_o
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("MPS backend out of memory (MPS allocated: 8.0 GB)"),
         MemoryError(),
+        RuntimeError("Check 'ptr' failed at src/plugins/intel_cpu/src/cpu_memory.cpp:257:\nFailed to allocate 1 bytes"),
     ],
 )
 def test_every_way_of_saying_that_memory_is_short_is_understood(error: Exception) -> None:
