@@ -29,7 +29,7 @@ def bench(
 ) -> None:
     """Measure this machine with the configured model, and say how many members and partitions a rate needs.
 
-    It runs `moderate run` on an embedded broker and cache and needs no network; MODEL, MODEL_DEVICE, MAX_BATCH_TOKENS
+    It runs `moderate run` on an embedded broker and cache and needs no network; MODEL, MODEL_BACKEND, MAX_BATCH_TOKENS
     and all that does not concern Kafka or Redis is as you have set it. Leave the machine alone meanwhile.
     """
     with readable_errors():

@@ -28,7 +28,7 @@ MODEL = [
         "Texts in a pass",
         {"mean": mean("moderation_model_pass_texts"), **p50_and_p99("moderation_model_pass_texts")},
         "short",
-        "As many as fit into MAX_BATCH_TOKENS, when so many wait.",
+        "As many of like length as fit into MAX_BATCH_TOKENS, when so many wait.",
     ),
     lines(
         "Texts classified",
