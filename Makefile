@@ -29,7 +29,7 @@ dashboard: $(INSTALLED) ## Write the Grafana dashboard anew after a change in de
 	@$(BIN)/python deploy/grafana/make_dashboard.py >deploy/grafana/dashboards/moderation.json
 
 # Needs Apache Kafka: TEST_KAFKA_HOME is a folder with a `kafka` script that starts brokers (see tests/brokers.py).
-chaos: $(INSTALLED) ## Kill, stop, freeze and starve everything under a steady flow; about an hour (CHAOS="kill --short": one row)
+chaos: $(INSTALLED) ## Kill, stop, freeze and starve everything under a steady flow and under load; an hour and a half (CHAOS="kill --short": one row)
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 bench-delivery: $(INSTALLED) ## Measure what exactly-once costs against at-least-once; needs Apache Kafka too

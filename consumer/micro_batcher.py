@@ -35,8 +35,8 @@ sits out a pass of it, and callers judged by that would be refused, and turns st
 WAIT_SHARE = 0.4
 """How much of a caller's deadline the texts before its own may take, at the rate of late. That rate halves where the
 stream begins to take every other pass, or more where passes are small, and falls further while thousands of callers are
-refused; who was let in before shall have an answer still. At three times the capacity one caller in a hundred waited 4.2 s
-of 10 with a third and 7.5 s with a half; but with a third one in 1,300 was refused at 80 % of it, without need."""
+refused; who was let in before shall have an answer still. At three times the capacity one caller in a hundred waited
+4.2 s of 10 with a third and 7.5 s with a half; but with a third one in 1,300 was refused at 80 %, without need."""
 MOST_RETRY_S = 60.0
 
 
