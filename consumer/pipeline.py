@@ -1,6 +1,5 @@
 """The stages a batch goes through: source, prepare, classify, publish; each owns the batch while it has it."""
 
-import gc
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,10 +24,6 @@ log = structlog.get_logger()
 PAUSE_AFTER_S = 1.0
 """How long the source waits for room before it pauses its partitions. Pausing throws away what was prefetched:
 pausing at every full queue was measured to cost a factor of 100."""
-
-COLLECT_AFTER_OBJECTS, COLLECT_ALL_AFTER = 10_000, 20
-"""When Python looks for reference cycles (its own are 700 and 10). A comment leaves none behind, and each search walks
-the batches in flight and the answers in memory: 5 µs a comment."""
 
 
 class PipelineError(ReaderError):
@@ -102,7 +97,6 @@ class Pipeline:
         Raises `PipelineError` when a stage died or the shutdown deadline passed; what was not committed is read again
         by the next process.
         """
-        _let_collector_rest()
         for stage in self._stages:
             stage.start()
         try:
@@ -231,13 +225,6 @@ class Pipeline:
     def _between_publishing(self) -> float:
         self._progress.report()
         return self._checkpoint.serve()
-
-
-def _let_collector_rest() -> None:
-    """Look for reference cycles less often, and never again in what was made until now: the model, the modules."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER_OBJECTS, COLLECT_ALL_AFTER, COLLECT_ALL_AFTER)
 
 
 def _settle(items: list[Item], answer: Answer | Unanswerable, *, from_memory: bool) -> None:

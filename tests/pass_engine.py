@@ -1,12 +1,13 @@
 """A model whose forward passes a test lets run one by one, and what it takes to wait for what other threads do."""
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from consumer.answer import Answer, Unanswerable
-from consumer.micro_batcher import Answers
+from consumer.micro_batcher import Answers, MicroBatcher
 
 DEADLINE_S = 30.0
 
@@ -54,6 +55,20 @@ class PassEngine:
 
 def answer_to(text: str) -> Answer | Unanswerable:
     return Unanswerable("it fails") if "poison" in text else Answer((float(len(text)),), truncated=False)
+
+
+@contextmanager
+def batcher_of(engine: PassEngine, max_waiting_texts: int = 1_024) -> Iterator[MicroBatcher]:
+    batcher = MicroBatcher(engine, max_waiting_texts)
+    try:
+        yield batcher
+    finally:
+        engine.open()
+        batcher.close(DEADLINE_S)
+
+
+def results(futures: "Sequence[Future[Answer | Unanswerable]]") -> Answers:
+    return [future.result(DEADLINE_S) for future in futures]
 
 
 def in_thread(call: Callable[[], Any]) -> "Future[Any]":

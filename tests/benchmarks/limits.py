@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from tests.benchmarks.peers.engine_peer import computes_bfloat16
+from consumer.model.device import choose_dtype
 
 ROWS = 1_024
 """Tokens of a matrix: as many as the batches of the bare forward pass have."""
@@ -15,7 +15,7 @@ MULTIPLICATIONS = 200
 
 def gemm_flops_per_s(config: Any) -> float:
     """Of the model's own largest multiplication, in the number format that is fastest here."""
-    dtype = torch.bfloat16 if computes_bfloat16() else torch.float32
+    dtype = choose_dtype("auto", torch.device("cpu"))
     tokens = torch.randn(ROWS, config.hidden_size, dtype=dtype)
     weights = torch.randn(config.hidden_size, config.intermediate_size, dtype=dtype)
     torch.mm(tokens, weights)  # prepares the shape

@@ -1,6 +1,8 @@
 """The limit: records go from topic to topic as they are, and nobody looks into them."""
 
-from confluent_kafka import Consumer, Producer
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, Message, Producer
 
 from tests.benchmarks.peers.stream_peer import Options, options, stop_on_sigterm
 
@@ -24,8 +26,8 @@ def producer(told: Options) -> Producer:
     )
 
 
-def main() -> None:
-    """Pass on until SIGTERM."""
+def pass_on(value_of: Callable[[Message], str | bytes | None]) -> None:
+    """Pass records on until SIGTERM, each with its key and the value that `value_of` makes of it."""
     told, stopping = options(), stop_on_sigterm()
     source, target = consumer(told), producer(told)
     produce, output = target.produce, told.output
@@ -35,7 +37,7 @@ def main() -> None:
         if (first := source.poll(0.1)) is None:
             continue
         for message in (first, *source.consume(RECORDS_AT_ONCE - 1, 0)):
-            produce(output, message.value(), message.key())
+            produce(output, value_of(message), message.key())
         target.poll(0)
         while len(target) > MOST_UNSENT:
             target.poll(0.01)
@@ -44,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    pass_on(Message.value)
