@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -59,7 +60,7 @@ class OpenVinoNetwork:
                 warnings.simplefilter("ignore")  # tracing warns of what is checked below
                 # Shared weights would lie in memory of a PyTorch network that is let go: NaN, then a crash.
                 model = openvino.convert_model(_LogitsOnly(network), example_input=_example(3, 7), share_weights=False)
-                compiled = openvino.Core().compile_model(
+                compiled = _core().compile_model(
                     model,
                     "CPU",
                     {
@@ -97,6 +98,15 @@ class OpenVinoNetwork:
             if not torch.allclose(found, wanted, rtol=0, atol=most):
                 return False
         return True
+
+
+@cache
+def _core() -> Any:
+    """One for the process. Each sets a stack for signals and, when it is let go, puts back the one it found: that of
+    another, which may be gone by then, and the next signal would end the process."""
+    import openvino
+
+    return openvino.Core()
 
 
 class _LogitsOnly(torch.nn.Module):

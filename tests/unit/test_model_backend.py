@@ -131,6 +131,17 @@ def test_an_error_of_the_conversion_says_its_kind_and_quotes_nothing() -> None:
     assert "secret" not in str(error.value)
 
 
+def test_signals_are_survived_whatever_models_were_let_go_before(directory: Path) -> None:
+    code = (
+        "import gc, os, signal; from consumer.model import load_engine\n"
+        f"load = lambda: load_engine({str(directory)!r}, backend='openvino')\n"
+        "first, second = load(), load(); del first; gc.collect(); third = load(); del second; gc.collect(); del third\n"
+        "gc.collect(); signal.signal(signal.SIGTERM, lambda *_: None); os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    faulthandler = {"PYTHONFAULTHANDLER": "1"}  # has a stack for signals, as pytest and many services do
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | faulthandler)
+
+
 def test_nothing_is_reported_to_the_makers_of_openvino(directory: Path, tmp_path: Path) -> None:
     code = (
         f"import sys; from consumer.model import load_engine; load_engine({str(directory)!r}, backend='openvino')\n"
