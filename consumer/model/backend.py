@@ -11,12 +11,6 @@ from consumer.model.token_budget import is_out_of_memory
 
 log = structlog.get_logger()
 
-OPENVINO_PASS_TOKENS, CPU_PASS_TOKENS = 30, 80
-"""What a forward pass costs beside its tokens, in tokens: 2 ms at 0.08 ms a token for OpenVINO on two cores, 9 ms at
-0.1 ms for PyTorch."""
-GPU_PASS_TOKENS = 1_000_000
-"""A GPU is never too full: each pass takes what the token budget allows."""
-
 
 def prepare(
     network: Any,
@@ -27,8 +21,8 @@ def prepare(
     *,
     most_tokens: int,
     last_id: int,
-) -> tuple[Any, int]:
-    """Return what runs `network`, a PyTorch classifier, on `device` in `dtype`, and what one pass more costs in tokens.
+) -> Any:
+    """Return what runs `network`, a PyTorch classifier, on `device` in `dtype`.
 
     `backend` is "torch", "openvino", or "auto": OpenVINO where it is installed, meant for this and agrees with PyTorch
     on texts of up to `most_tokens` tokens with ids up to `last_id`.
@@ -47,12 +41,12 @@ def prepare(
         ) from error
     if backend == "openvino" or (backend == "auto" and is_installed() and can_run(device, dtype)):
         try:
-            return OpenVinoNetwork(network, most_tokens, last_id), OPENVINO_PASS_TOKENS
+            return OpenVinoNetwork(network, most_tokens, last_id)
         except UnusableError as error:
             if backend == "openvino":
                 raise ModelError(f"OpenVINO cannot run the model {model}: {error}; use MODEL_BACKEND=torch") from error
             log.info("openvino_not_used", model=model, reason=str(error), meaning="PyTorch runs the model")
-    return network, CPU_PASS_TOKENS if device.type == "cpu" else GPU_PASS_TOKENS
+    return network
 
 
 def _require_openvino(device: torch.device, dtype: torch.dtype) -> None:

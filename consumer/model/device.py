@@ -5,6 +5,10 @@ import torch
 from consumer.model.errors import ModelError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_CPU_PASS_TOKENS = 100
+"""On two cores 2 to 5 ms at 0.06 ms a token for OpenVINO, 9 ms at 0.1 ms for PyTorch."""
+_GPU_PASS_TOKENS = 1_000_000
+"""A GPU is never too full: each pass takes what the token budget allows."""
 
 
 def choose_device(device: str) -> torch.device:
@@ -35,3 +39,8 @@ def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bf16 in hardware; emulated it is several times slower than fp32."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
+
+
+def pass_tokens(device: torch.device) -> int:
+    """Return what a forward pass costs beside its tokens, in tokens."""
+    return _CPU_PASS_TOKENS if device.type == "cpu" else _GPU_PASS_TOKENS

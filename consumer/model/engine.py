@@ -12,10 +12,12 @@ from tokenizers import Tokenizer
 from consumer.answer import Answer, ModelPass, Unanswerable
 from consumer.model.calibration import Calibration
 from consumer.model.cleaning import clean
+from consumer.model.device import pass_tokens
 from consumer.model.doubt import LANGUAGE, doubted
 from consumer.model.errors import ModelError
 from consumer.model.labels import TagGroups
-from consumer.model.packing import pack
+from consumer.model.language import other_language_score
+from consumer.model.packing import pack, width
 from consumer.model.token_budget import TokenBudget, is_out_of_memory
 
 _PROBE_TEXT = "This is a good day."
@@ -60,13 +62,12 @@ class Engine:
         version: str,
         max_batch_tokens: int,
         max_text_tokens: int,
-        pass_tokens: int,
         pad_id: int,
         calibration: Calibration,
         on_pass: Callable[[ModelPass], None] = lambda _: None,
     ) -> None:
         """`model` is a PyTorch classifier or what stands in for it (`device`, `dtype`, and called with input_ids and
-        attention_mask it returns logits). `pass_tokens` is what a further forward pass costs, in tokens of one.
+        attention_mask it returns logits).
         `on_pass` is told of every forward pass that answered texts, on the thread that classifies.
         """
         self._on_pass = on_pass
@@ -80,7 +81,7 @@ class Engine:
         self._offsets = _per_column(tag_groups, calibration.offsets, 0.0).to(self._device)
         self.fingerprint = f"{version}-{str(model.dtype).removeprefix('torch.')}"
         self._max_text_tokens = max_text_tokens
-        self._pass_tokens = pass_tokens
+        self._pass_tokens = pass_tokens(self._device)
         self._budget = TokenBudget(
             name, self._device, most_tokens=max_batch_tokens, least_tokens=min(max_batch_tokens, max_text_tokens)
         )
@@ -151,6 +152,8 @@ class Engine:
     def warm_up(self) -> None:
         """Run the shortest, the longest and the fullest micro-batch. Raises ModelError when one fails, or does not fit
         into memory however small the budget."""
+        if LANGUAGE in self.tag_groups.groups:
+            other_language_score(_PROBE_TEXT)  # reads its words: 70 ms that the first comment need not wait for
         while not self._budget.attempt(self._run_extremes):
             pass  # the budget is smaller now, or has waited
 
@@ -169,8 +172,8 @@ class Engine:
         """Answer in micro-batches; when memory runs out, what is left is packed anew into smaller ones."""
         answers: dict[int, Answer | Unanswerable] = {}
         while left := [index for index in range(len(items)) if index not in answers]:
-            lengths = [len(items[index].ids) for index in left]
-            for batch in pack(lengths, self._budget.tokens, self._pass_tokens):
+            widths = [width(len(items[index].ids), self._max_text_tokens) for index in left]
+            for batch in pack(widths, self._budget.tokens, self._pass_tokens):
                 if answers:
                     yield
                 indices = [left[position] for position in batch]
@@ -185,16 +188,17 @@ class Engine:
 
         Raises what says that memory ran out.
         """
+        batch = [item.ids for item in items]
         began_s = time.perf_counter()
         try:
-            rows = self._forward([item.ids for item in items])
+            rows = self._forward(batch)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             reason = _reason(error)
         else:
-            lengths = [len(item.ids) for item in items]
-            self._on_pass(ModelPass(len(items), sum(lengths), max(lengths) * len(items), time.perf_counter() - began_s))
+            took_s = time.perf_counter() - began_s
+            self._on_pass(ModelPass(len(batch), sum(map(len, batch)), len(batch) * self._width(batch), took_s))
             return [Answer(tuple(row), item.truncated) for row, item in zip(rows, items, strict=True)]
         # Not in the handler: the error's frames hold the failed pass's tensors.
         if len(items) > 1:
@@ -205,10 +209,10 @@ class Engine:
 
     def _forward(self, batch: list[list[int]]) -> list[list[float]]:
         """Return the scores per text, in the order of the tag groups; raises whatever the model raises."""
-        width = max(len(ids) for ids in batch)
-        input_ids = torch.tensor([ids + [self._pad_id] * (width - len(ids)) for ids in batch])
+        padded = self._width(batch)
+        input_ids = torch.tensor([ids + [self._pad_id] * (padded - len(ids)) for ids in batch])
         lengths = torch.tensor([len(ids) for ids in batch])
-        mask = (torch.arange(width) < lengths[:, None]).long()
+        mask = (torch.arange(padded) < lengths[:, None]).long()
         with torch.inference_mode():
             output = self._model(input_ids=input_ids.to(self._device), attention_mask=mask.to(self._device))
             scores = _scores(self.calibrated(output.logits.float()), self.tag_groups)
@@ -217,12 +221,15 @@ class Engine:
             rows: list[list[float]] = scores.tolist()
         return rows
 
+    def _width(self, batch: list[list[int]]) -> int:
+        return width(max(map(len, batch)), self._max_text_tokens)
+
     def _run_extremes(self) -> bool:
         """Run the shortest, the longest and the fullest micro-batch."""
         probe = self._probe()
         self._require_success([probe])
         self._require_success([[self._pad_id + 1] * self._max_text_tokens])
-        self._require_success([probe] * max(1, self._budget.tokens // len(probe)))
+        self._require_success([probe] * max(1, self._budget.tokens // self._width([probe])))
         return True
 
     def _probe(self) -> list[int]:

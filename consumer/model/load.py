@@ -86,7 +86,7 @@ def load_engine(
     pad_id = tokenizer.pad_token_id or 0
     config.pad_token_id = pad_id
     limit = _max_text_tokens(config, tokenizer)
-    running, pass_tokens = prepare(
+    running = prepare(
         network,
         model,
         chosen_device,
@@ -111,7 +111,6 @@ def load_engine(
         version=version,
         max_batch_tokens=max_batch_tokens,
         max_text_tokens=limit,
-        pass_tokens=pass_tokens,
         pad_id=pad_id,
         calibration=calibration,
         on_pass=on_pass,

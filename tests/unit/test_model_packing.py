@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.model.packing import pack
+from consumer.model.packing import pack, width
 
 lengths_of_texts = st.lists(st.integers(1, 512), max_size=200)
 
@@ -40,6 +40,65 @@ def test_no_micro_batch_is_padded_by_more_than_a_pass_costs_and_its_last_text(
 def test_a_long_text_does_not_widen_the_short_ones() -> None:
     assert pack([10] * 20 + [200], 8_192, pass_tokens=30) == [list(range(20)), [20]]
     assert pack([10] * 20 + [11], 8_192, pass_tokens=30) == [list(range(21))]
+
+
+def test_texts_beyond_a_round_number_go_into_the_next_micro_batch() -> None:
+    assert pack([8] * 37 + [200], NEVER, pass_tokens=30) == [list(range(32)), [32, 33, 34, 35, 36], [37]]
+    assert pack([8] * 9 + [16] * 8 + [200], NEVER, pass_tokens=30) == [
+        list(range(8)),
+        list(range(8, 16)),
+        [16],
+        [17],
+    ]
+
+
+@given(st.lists(lengths_of_texts, min_size=30, max_size=30), st.sampled_from([512, 1024]))
+def test_micro_batches_have_few_shapes_but_for_the_last_of_a_call(calls: list[list[int]], budget: int) -> None:
+    shapes = set()
+    for lengths in calls:
+        widths = [width(length, 512) for length in lengths]
+        shapes |= {(len(batch), max(widths[index] for index in batch)) for batch in pack(widths, budget, 100)[:-1]}
+    all_widths = {width(length, 512) for length in range(1, 513)}
+    counts = {count for count, _ in shapes}
+    assert len(all_widths) <= 48
+    assert counts <= {
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        10,
+        12,
+        14,
+        16,
+        20,
+        24,
+        28,
+        32,
+        40,
+        48,
+        56,
+        64,
+        80,
+        96,
+        112,
+        128,
+        160,
+        192,
+    }
+    assert {wide for _, wide in shapes} <= all_widths
+
+
+@given(st.integers(1, 512), st.integers(1, 512))
+def test_a_text_is_padded_by_an_eighth_or_three_tokens_and_never_beyond_what_the_model_takes(
+    tokens: int, most_tokens: int
+) -> None:
+    padded = width(min(tokens, most_tokens), most_tokens)
+    assert min(tokens, most_tokens) <= padded <= most_tokens
+    assert padded - tokens <= max(3, tokens / 8)
 
 
 def test_a_budget_that_all_texts_fit_makes_one_micro_batch() -> None:
