@@ -13,7 +13,7 @@ _TOKENS_STEPS = 8
 
 
 def width(tokens: int, most_tokens: int) -> int:
-    """Return what a text of `tokens` tokens is padded to: 3 % more in the mean, at most `most_tokens`."""
+    """Return what a text of `tokens` tokens is padded to: 6 % more in the mean of comments, at most `most_tokens`."""
     step = max(_LEAST_TOKENS_STEP, _step(tokens, _TOKENS_STEPS))
     return min(most_tokens, -(-tokens // step) * step)
 
@@ -26,18 +26,24 @@ def pack(widths: Sequence[int], max_batch_tokens: int, pass_tokens: int) -> list
     the ones before to its width would cost more than another forward pass, `pass_tokens`. Every index comes exactly
     once.
 
-    How many texts a micro-batch has is of few numbers too; those beyond go into the next one, as long as there is one.
+    How many texts a micro-batch has is of few numbers too, where those beyond fit into the next one.
     """
+
+    def fit(count: int, tokens: int, widest: int) -> bool:
+        return not count or ((count + 1) * widest <= max_batch_tokens and count * widest - tokens <= pass_tokens)
+
     batches: list[list[int]] = []
     batch: list[int] = []
     tokens = 0
     for index in sorted(range(len(widths)), key=widths.__getitem__):
         widest = widths[index]
-        while batch and ((len(batch) + 1) * widest > max_batch_tokens or len(batch) * widest - tokens > pass_tokens):
-            count = _full(len(batch))
-            batches.append(batch[:count])
-            batch = batch[count:]
-            tokens = sum(widths[left] for left in batch)
+        if not fit(len(batch), tokens, widest):
+            rest = batch[_full(len(batch)) :]
+            tokens = sum(widths[left] for left in rest)
+            if not fit(len(rest), tokens, widest):
+                rest, tokens = [], 0  # it would be a pass of its own, which costs more than a new shape
+            batches.append(batch[: len(batch) - len(rest)])
+            batch = rest
         batch.append(index)
         tokens += widest
     return [*batches, batch] if batch else batches
