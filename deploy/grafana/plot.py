@@ -34,6 +34,8 @@ PICTURE_COLORS = 96
 QUERY_TIMEOUT_S = 60
 POINTS = 300
 LONG_LEGEND = 22
+MOST_NAMED = 8
+"""Of more curves than this, the legend names those that ever left zero: it would run into the panel below."""
 
 
 class Window(NamedTuple):
@@ -162,13 +164,14 @@ def _draw_number(axes: Axes, panel: Json, found: list[Curve]) -> None:
 
 def _draw_lines(axes: Axes, panel: Json, found: list[Curve]) -> None:
     defaults = panel["fieldConfig"]["defaults"]
+    names = [c.legend if len(found) <= MOST_NAMED or any(c.values) else f"_{c.legend}" for c in found]  # _ = unnamed
     if defaults["custom"]["stacking"]["mode"] == "normal" and found:
         times_s = sorted({at for curve in found for at in curve.times_s})
         values = [[dict(zip(c.times_s, c.values, strict=True)).get(at, 0.0) for at in times_s] for c in found]
-        axes.stackplot([_days(at) for at in times_s], values, labels=[c.legend for c in found], alpha=0.6)
+        axes.stackplot([_days(at) for at in times_s], values, labels=names, alpha=0.6)
     else:
-        for curve in found:
-            axes.plot([_days(at) for at in curve.times_s], curve.values, label=curve.legend, linewidth=1)
+        for curve, name in zip(found, names, strict=True):
+            axes.plot([_days(at) for at in curve.times_s], curve.values, label=name, linewidth=1)
     limits = [step["value"] for step in defaults["thresholds"]["steps"] if step["value"] is not None]
     for limit in limits:
         axes.axhline(limit, color="red", linewidth=0.8, linestyle="--")
