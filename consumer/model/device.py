@@ -8,7 +8,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 _CPU_PASS_TOKENS = 100
 """On two cores 2 to 5 ms at 0.06 ms a token for OpenVINO, 9 ms at 0.1 ms for PyTorch."""
 _GPU_PASS_TOKENS = 1_000_000
-"""A GPU is never too full: each pass takes what the token budget allows."""
+"""A GPU is never too full: each pass takes what the token budget allows, down to a round number of texts."""
 
 
 def choose_device(device: str) -> torch.device:

@@ -67,8 +67,8 @@ class Engine:
         on_pass: Callable[[ModelPass], None] = lambda _: None,
     ) -> None:
         """`model` is a PyTorch classifier or what stands in for it (`device`, `dtype`, and called with input_ids and
-        attention_mask it returns logits).
-        `on_pass` is told of every forward pass that answered texts, on the thread that classifies.
+        attention_mask it returns logits). `on_pass` is told of every forward pass that answered texts, on the thread
+        that classifies.
         """
         self._on_pass = on_pass
         self.name = name

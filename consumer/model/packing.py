@@ -51,7 +51,7 @@ def pack(widths: Sequence[int], max_batch_tokens: int, pass_tokens: int) -> list
 
 def _full(count: int) -> int:
     """The next number of texts below, of which there are few."""
-    return count // _step(count, _COUNTS_STEPS) * _step(count, _COUNTS_STEPS)
+    return count - count % _step(count, _COUNTS_STEPS)
 
 
 def _step(number: int, steps: int) -> int:
