@@ -7,6 +7,7 @@ import torch
 
 from consumer.model.errors import ModelError
 from consumer.model.openvino_network import OpenVinoNetwork, UnusableError, can_run, is_installed
+from consumer.model.rows import Runner, in_rows
 from consumer.model.token_budget import is_out_of_memory
 
 log = structlog.get_logger()
@@ -21,7 +22,7 @@ def prepare(
     *,
     most_tokens: int,
     last_id: int,
-) -> Any:
+) -> Runner:
     """Return what runs `network`, a PyTorch classifier, on `device` in `dtype`.
 
     `backend` is "torch", "openvino", or "auto": OpenVINO where it is installed, meant for this and agrees with PyTorch
@@ -39,14 +40,15 @@ def prepare(
             f"the model {model} does not fit into the memory of {device}; see what else uses it "
             "(nvidia-smi lists the processes on a GPU), or set MODEL_DEVICE to another device"
         ) from error
+    running = in_rows(network, most_tokens, last_id)
     if backend == "openvino" or (backend == "auto" and is_installed() and can_run(device, dtype)):
         try:
-            return OpenVinoNetwork(network, most_tokens, last_id)
+            return OpenVinoNetwork(running, most_tokens, last_id)
         except UnusableError as error:
             if backend == "openvino":
                 raise ModelError(f"OpenVINO cannot run the model {model}: {error}; use MODEL_BACKEND=torch") from error
             log.info("openvino_not_used", model=model, reason=str(error), meaning="PyTorch runs the model")
-    return network
+    return running
 
 
 def _require_openvino(device: torch.device, dtype: torch.dtype) -> None:

@@ -1,9 +1,10 @@
 """The model engine: texts in, scores out, in as few forward passes as the token budget allows."""
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -17,20 +18,13 @@ from consumer.model.doubt import LANGUAGE, doubted
 from consumer.model.errors import ModelError
 from consumer.model.labels import TagGroups
 from consumer.model.language import other_language_score
-from consumer.model.packing import pack, width
+from consumer.model.normaliser import idempotent_normaliser
+from consumer.model.packing import micro_batches, width
+from consumer.model.rows import Row, Runner, lay_out
+from consumer.model.scores import per_column, scores_of
 from consumer.model.token_budget import TokenBudget, is_out_of_memory
 
 _PROBE_TEXT = "This is a good day."
-_NORMALISER_PROBES = (
-    "Hello WORLD",
-    "Crème Brûlée naïve",
-    "İstanbul straße",
-    "中文 test",
-    "😀 ok",
-    "a  b",
-    "…™ ½",
-    "it's @user #tag",
-)
 
 
 class _NotFiniteError(Exception):
@@ -54,7 +48,7 @@ class Engine:
 
     def __init__(
         self,
-        model: Any,
+        runner: Runner,
         tokenizer: Tokenizer,
         tag_groups: TagGroups,
         *,
@@ -66,20 +60,17 @@ class Engine:
         calibration: Calibration,
         on_pass: Callable[[ModelPass], None] = lambda _: None,
     ) -> None:
-        """`model` is a PyTorch classifier or what stands in for it (`device`, `dtype`, and called with input_ids and
-        attention_mask it returns logits). `on_pass` is told of every forward pass that answered texts, on the thread
-        that classifies.
-        """
+        """`on_pass` is told of every forward pass that answered texts, on the thread that classifies."""
         self._on_pass = on_pass
         self.name = name
         self.version = version
         self.tag_groups = tag_groups
         self.calibration = calibration
-        self._model = model
-        self._device: torch.device = model.device
-        self._temperatures = _per_column(tag_groups, calibration.temperatures, 1.0).to(self._device)
-        self._offsets = _per_column(tag_groups, calibration.offsets, 0.0).to(self._device)
-        self.fingerprint = f"{version}-{str(model.dtype).removeprefix('torch.')}"
+        self._runner = runner
+        self._device = runner.device
+        self._temperatures = per_column(tag_groups, calibration.temperatures, 1.0).to(self._device)
+        self._offsets = per_column(tag_groups, calibration.offsets, 0.0).to(self._device)
+        self.fingerprint = f"{version}-{str(runner.dtype).removeprefix('torch.')}"
         self._max_text_tokens = max_text_tokens
         self._pass_tokens = pass_tokens(self._device)
         self._budget = TokenBudget(
@@ -91,17 +82,17 @@ class Engine:
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_text_tokens)
         tokenizer.encode_special_tokens = True  # "[SEP]" in a comment is text, not structure
-        self._normalise = _idempotent_normaliser(tokenizer)
+        self._normalise = idempotent_normaliser(tokenizer)
 
     @property
     def network(self) -> Any:
-        """The classifier, to look into it; only where no other thread classifies. PyTorch's unless OpenVINO runs it."""
-        return self._model
+        """PyTorch's classifier, to look into it, or OpenVINO's; only where no other thread classifies."""
+        return getattr(self._runner, "classifier", self._runner)
 
     @property
     def backend(self) -> str:
         """What runs the model: torch or openvino."""
-        return "torch" if isinstance(self._model, torch.nn.Module) else "openvino"
+        return "torch" if isinstance(self._runner, torch.nn.Module) else "openvino"
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -172,73 +163,82 @@ class Engine:
         """Answer in micro-batches; when memory runs out, what is left is packed anew into smaller ones."""
         answers: dict[int, Answer | Unanswerable] = {}
         while left := [index for index in range(len(items)) if index not in answers]:
-            widths = [width(len(items[index].ids), self._max_text_tokens) for index in left]
-            for batch in pack(widths, self._budget.tokens, self._pass_tokens):
+            for batch in self._micro_batches([items[index] for index in left]):
                 if answers:
                     yield
-                indices = [left[position] for position in batch]
-                found = self._budget.attempt(partial(self._answer, [items[index] for index in indices]))
+                rows = [[left[position] for position in row] for row in batch]
+                found = self._budget.attempt(partial(self._answer, [[items[index] for index in row] for row in rows]))
                 if found is None:
                     break
-                answers.update(zip(indices, found, strict=True))
+                answers.update(zip(chain.from_iterable(rows), found, strict=True))
         return [answers[index] for index in range(len(items))]
 
-    def _answer(self, items: list[Encoded]) -> list[Answer | Unanswerable]:
+    def _micro_batches(self, items: Sequence[Encoded]) -> list[list[list[int]]]:
+        return micro_batches(
+            [len(item.ids) for item in items],
+            most_tokens=self._max_text_tokens,
+            max_batch_tokens=self._budget.tokens,
+            pass_tokens=self._pass_tokens,
+            shares_rows=self._runner.shares_rows,
+        )
+
+    def _answer(self, rows: Sequence[Sequence[Encoded]]) -> list[Answer | Unanswerable]:
         """Run one micro-batch; halve it where it fails, until the text that makes the model fail stands alone.
 
         Raises what says that memory ran out.
         """
-        batch = [item.ids for item in items]
+        items = [item for row in rows for item in row]
         began_s = time.perf_counter()
         try:
-            rows = self._forward(batch)
+            scores = self._forward([[item.ids for item in row] for row in rows])
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             reason = _reason(error)
         else:
             took_s = time.perf_counter() - began_s
-            self._on_pass(ModelPass(len(batch), sum(map(len, batch)), len(batch) * self._width(batch), took_s))
-            return [Answer(tuple(row), item.truncated) for row, item in zip(rows, items, strict=True)]
+            tokens = [sum(len(item.ids) for item in row) for row in rows]
+            self._on_pass(ModelPass(len(items), sum(tokens), len(rows) * self._width(tokens), took_s))
+            return [Answer(tuple(of_text), item.truncated) for of_text, item in zip(scores, items, strict=True)]
         # Not in the handler: the error's frames hold the failed pass's tensors.
         if len(items) > 1:
-            middle = len(items) // 2
-            return self._answer(items[:middle]) + self._answer(items[middle:])
-        self._require_success([self._probe()])
+            [halved] = [rows] if len(rows) > 1 else [[[item] for item in rows[0]]]
+            middle = len(halved) // 2
+            return self._answer(halved[:middle]) + self._answer(halved[middle:])
+        self._require_success([[self._probe()]])
         return [Unanswerable(f"the model failed on it: {reason}")]
 
-    def _forward(self, batch: list[list[int]]) -> list[list[float]]:
+    def _forward(self, rows: Sequence[Row]) -> list[list[float]]:
         """Return the scores per text, in the order of the tag groups; raises whatever the model raises."""
-        padded = self._width(batch)
-        input_ids = torch.tensor([ids + [self._pad_id] * (padded - len(ids)) for ids in batch])
-        lengths = torch.tensor([len(ids) for ids in batch])
-        mask = (torch.arange(padded) < lengths[:, None]).long()
+        laid_out = lay_out(rows, self._width([sum(map(len, row)) for row in rows]), self._pad_id)
         with torch.inference_mode():
-            output = self._model(input_ids=input_ids.to(self._device), attention_mask=mask.to(self._device))
-            scores = _scores(self.calibrated(output.logits.float()), self.tag_groups)
+            logits = self._runner(*(tensor.to(self._device) for tensor in laid_out))
+            scores = scores_of(self.calibrated(logits), self.tag_groups)
             if not bool(torch.isfinite(scores).all()):
                 raise _NotFiniteError
-            rows: list[list[float]] = scores.tolist()
-        return rows
+            by_text: list[list[float]] = scores.tolist()
+        return by_text
 
-    def _width(self, batch: list[list[int]]) -> int:
-        return width(max(map(len, batch)), self._max_text_tokens)
+    def _width(self, tokens: Sequence[int]) -> int:
+        return width(max(tokens), self._max_text_tokens)
 
     def _run_extremes(self) -> bool:
         """Run the shortest, the longest and the fullest micro-batch."""
         probe = self._probe()
-        self._require_success([probe])
-        self._require_success([[self._pad_id + 1] * self._max_text_tokens])
-        self._require_success([probe] * max(1, self._budget.tokens // self._width([probe])))
+        self._require_success([[probe]])
+        self._require_success([[[self._pad_id + 1] * self._max_text_tokens]])
+        probes = [Encoded(probe, truncated=False)] * max(1, self._budget.tokens // len(probe))
+        fullest = max(self._micro_batches(probes), key=len)
+        self._require_success([[probe for _ in row] for row in fullest])
         return True
 
     def _probe(self) -> list[int]:
         return self._tokenizer.encode(_PROBE_TEXT).ids
 
-    def _require_success(self, batch: list[list[int]]) -> None:
+    def _require_success(self, rows: Sequence[Row]) -> None:
         """Run a micro-batch of ordinary texts. Raises ModelError when it fails, or what says that memory ran out."""
         try:
-            self._forward(batch)
+            self._forward(rows)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
@@ -248,39 +248,6 @@ class Engine:
             ) from error
 
 
-def _scores(logits: torch.Tensor, groups: TagGroups) -> torch.Tensor:
-    parts = []
-    for group in groups.groups:
-        columns = logits[:, list(group.columns)]
-        parts.append(columns.softmax(dim=1) if group.activation == "softmax" else columns.sigmoid())
-    return torch.cat(parts, dim=1)
-
-
-def _per_column(groups: TagGroups, by_group: Mapping[str, float], otherwise: float) -> torch.Tensor:
-    """Return the number of each logit's tag group, `otherwise` where it has none."""
-    columns = {column: by_group.get(group.name, otherwise) for group in groups.groups for column in group.columns}
-    return torch.tensor([columns.get(column, otherwise) for column in range(max(columns) + 1)])
-
-
 def _reason(error: Exception) -> str:
     """Say what went wrong without the exception's message, which may quote a text."""
     return "its scores are not finite" if isinstance(error, _NotFiniteError) else type(error).__name__
-
-
-def _idempotent_normaliser(tokenizer: Tokenizer) -> Callable[[str], str]:
-    """Return the tokenizer's own normalisation, or none where doing it twice is not the same as once.
-
-    The tokenizer normalises again what it is given, so only an idempotent one may run ahead of it.
-    """
-    normaliser = tokenizer.normalizer
-    if normaliser is None:
-        return str
-
-    def normalise(text: str) -> str:
-        return " ".join(normaliser.normalize_str(text).split())
-
-    for probe in _NORMALISER_PROBES:
-        once = normalise(probe)
-        if normalise(once) != once or tokenizer.encode(once).ids != tokenizer.encode(probe).ids:
-            return str
-    return normalise

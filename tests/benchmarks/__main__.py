@@ -17,7 +17,7 @@ import torch
 import transformers
 from rich.console import Console
 
-from tests.benchmarks import engines, latencies, service, streams
+from tests.benchmarks import engines, growth, latencies, service, streams
 from tests.benchmarks.exported import exported
 from tests.benchmarks.plot import draw
 from tests.benchmarks.sampling import Figure, Run
@@ -29,6 +29,7 @@ SECTIONS: Mapping[str, Callable[[Run], list[Figure]]] = {
     "stream": streams.run,
     "service": service.run,
     "latency": latencies.run,
+    "growth": growth.run,
 }
 OUTPUT = Path("runs/benchmarks")
 

@@ -1,7 +1,7 @@
 """The broker that all streams of a run share, its topics, and how many results are in one."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -76,12 +76,13 @@ class Rig:
         wait_until(ready)
         return topic
 
-    def filled(self, texts: Iterable[str]) -> str:
-        """A new topic with a comment for each text, all of them acknowledged."""
+    def filled(self, texts: Sequence[str], keys: Iterable[str] | None = None) -> str:
+        """A new topic with a comment for each text, all of them acknowledged; `keys` are theirs, else their ids."""
         topic = self.topic("comments")
         producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 50, "compression.type": "lz4"} | QUIET)
-        for number, text in enumerate(texts):
-            produce(producer, topic, value=to_json({"id": f"b-{number}", "text": text}), key=f"b-{number}")
+        ids = [f"b-{number}" for number in range(len(texts))]
+        for comment_id, key, text in zip(ids, ids if keys is None else keys, texts, strict=True):
+            produce(producer, topic, value=to_json({"id": comment_id, "text": text}), key=key)
         if unsent := producer.flush(60):
             raise StreamError(f"{unsent} comments could not be sent")
         return topic

@@ -4,12 +4,14 @@ Machines are noisy and differ: contenders take turns (A B A B), and a ratio is t
 the same neighbours.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from consumer.terminal.bench_figures import Measured, measured
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 class Reach(NamedTuple):
@@ -31,11 +33,12 @@ class Reach(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A place in a plot: which plot, on which of its lines, above which x."""
+    """A place in a plot: which plot, on which of its lines, above which x; where x is a name, the part `line` of the
+    bar with this name."""
 
     plot: str
     line: str
-    x: float
+    x: float | str
     x_label: str
 
 
@@ -81,9 +84,9 @@ class Run:
         return 3 if self.quick else 5
 
 
-def in_turns(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def in_turns(contenders: Mapping[Name, Callable[[], float]], rounds: int) -> dict[Name, list[float]]:
     """Measure every contender once a round; the values of each, a round at a time."""
-    values: dict[str, list[float]] = {name: [] for name in contenders}
+    values: dict[Name, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, measure in contenders.items():
             values[name].append(measure())

@@ -26,7 +26,7 @@ def scale(here: Rig, told: Run) -> list[Figure]:
         return []
     comments = here.filled(corpus.unique(COMMENTS))
     turns = {str(members): partial(_rate_per_s, here, told, comments, members) for members in MEMBERS}
-    rates = in_turns(turns, told.rounds)
+    rates = in_turns(turns, 1 if told.quick else told.rounds)
     return [
         Figure(f"{members} members ÷ 1, model sleeps", "ratio", ratio(rates[str(members)], rates["1"]))
         for members in MEMBERS[1:]

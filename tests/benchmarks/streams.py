@@ -18,6 +18,7 @@ from tests.benchmarks.environments import python_of
 from tests.benchmarks.rig import Rig, StreamError, rate_per_s, rig
 from tests.benchmarks.sampling import Figure, Reach, Run, fastest, in_turns, ratio
 from tests.benchmarks.scaling import scale
+from tests.benchmarks.stages import stage_times
 
 PEERS = ("plain_loop", "quix", "faststream", "faust", "arroyo")
 COMMENTS = 40_000
@@ -29,6 +30,8 @@ WINDOW_S, QUICK_WINDOW_S = 8.0, 3.0
 
 WARM_CACHE = 2 * REMEMBERED
 """Comments until nine of ten have been seen."""
+NO_CACHE = 100
+"""Comments of a peer that remembers nothing: a second of it."""
 OURS, CACHED = "ours", " with our cache"
 
 
@@ -50,7 +53,7 @@ def stream_rate_per_s(
         found = rate_per_s(
             here,
             where.output,
-            QUICK_WINDOW_S if told.quick else WINDOW_S,
+            _window_s(told),
             warm_up=warm_up,
             most=most,
             raise_if_dead=one.raise_if_dead,
@@ -58,6 +61,10 @@ def stream_rate_per_s(
     if doubles := here.doubles(where.output):
         raise StreamError(f"{name} answered {doubles} comments twice")
     return found
+
+
+def _window_s(told: Run) -> float:
+    return QUICK_WINDOW_S if told.quick else WINDOW_S
 
 
 def host_path(here: Rig, told: Run) -> list[Figure]:
@@ -80,22 +87,25 @@ def unique_texts(here: Rig, told: Run) -> list[Figure]:
     """No two texts alike."""
     comments = here.filled(corpus.unique(COMMENTS))
     with started(LIMITS, told, corpus.unique(BARE_TEXTS)) as limits:
-        turns = {name: bare.texts_per_s for name, bare in limits.items()}
-        rates = in_turns(_turns(here, told, {OURS: ours(), **_peers(told)}, comments, COMMENTS) | turns, told.rounds)
+        turns = _turns(here, told, {OURS: ours()}, comments, COMMENTS)
+        turns |= _turns(here, told, _peers(told), comments, COMMENTS, warm_up=NO_CACHE)
+        rates = in_turns(turns | {name: bare.texts_per_s for name, bare in limits.items()}, told.rounds)
     bare = {name: rates.pop(name) for name in limits}
     limit = fastest(bare)
     return [
         *_figures("unique texts", rates | bare, here),
         Figure("unique texts: ours ÷ bare forward", "ratio", ratio(rates[OURS], bare[limit]), Reach(0.92, 0.97), limit),
         *_against_peers("unique texts", rates, Reach(1.5, 3)),
+        *stage_times(here, "unique texts", comments, REMEMBERED, _window_s(told)),
     ]
 
 
 def repeats(here: Rig, told: Run) -> list[Figure]:
     """Nine of ten texts have been seen: the peers as they are, then with our cache given to them."""
-    contenders = {OURS: ours(), **_peers(told), **_peers(told, "--cache")}
     comments = here.filled(corpus.repeated(REPEATED_COMMENTS))
-    turns = _turns(here, told, contenders, comments, REPEATED_COMMENTS, warm_up=WARM_CACHE)
+    with_cache = {OURS: ours(), **_peers(told, "--cache")}
+    turns = _turns(here, told, with_cache, comments, REPEATED_COMMENTS, warm_up=WARM_CACHE)
+    turns |= _turns(here, told, _peers(told), comments, REPEATED_COMMENTS, warm_up=NO_CACHE)
     rates = in_turns(turns, told.rounds)
     without = {name: values for name, values in rates.items() if not name.endswith(CACHED)}
     cached = {name: values for name, values in rates.items() if name == OURS or name.endswith(CACHED)}
@@ -103,6 +113,7 @@ def repeats(here: Rig, told: Run) -> list[Figure]:
         *_figures("90 % repeats", rates, here),
         *_against_peers("90 % repeats", without, Reach(5, 10)),
         *_against_peers("90 % repeats, our cache given to it", cached, Reach(5, 10)),
+        *stage_times(here, "90 % repeats", comments, WARM_CACHE, _window_s(told)),
     ]
 
 

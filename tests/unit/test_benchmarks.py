@@ -9,6 +9,7 @@ from rich.console import Console
 from consumer.terminal.bench_figures import measured
 from tests.benchmarks import corpus
 from tests.benchmarks.agreement import agreement
+from tests.benchmarks.growth import growth
 from tests.benchmarks.limits import flops_per_text
 from tests.benchmarks.peers.tokens import batches, by_tokens
 from tests.benchmarks.plot import draw
@@ -81,6 +82,29 @@ def test_figures_are_printed_with_their_reach_and_points_are_drawn(tmp_path: Pat
     assert "texts/s" not in printed
     assert draw([shown, *points], tmp_path) == [tmp_path / "by-size.png"]
     assert (tmp_path / "by-size.png").stat().st_size > 1_000
+
+
+def test_parts_of_a_whole_are_drawn_as_bars(tmp_path: Path) -> None:
+    parts = [
+        Figure(part, "%", measured([50.0]), point=Point("Where it goes, in all", part, bar, ""))
+        for bar in ("new texts", "repeats")
+        for part in ("model", "publish")
+    ]
+    assert draw(parts, tmp_path) == [tmp_path / "where-it-goes-in-all.png"]
+    assert (tmp_path / "where-it-goes-in-all.png").stat().st_size > 1_000
+
+
+def test_texts_of_one_length_have_it_exactly_and_no_two_are_alike() -> None:
+    by_characters, by_words = corpus.of_characters(200, 100), corpus.of_words(200, 8)
+    assert {len(text) for text in by_characters} == {100}
+    assert {len(text.split()) for text in by_words} == {8}
+    assert len(set(by_characters)) == len(set(by_words)) == 200
+
+
+def test_what_grows_as_its_size_does_has_a_ratio_of_one() -> None:
+    costs = {10: [1.0, 1.0], 100: [10.0, 12.0], 1_000: [100.0, 120.0]}
+    assert next(growth("parsing", "characters", "µs", costs, by_size=True)).value.median == 1
+    assert next(growth("parsing", "characters", "µs", costs, by_size=False)).value.median == 10
 
 
 def test_numbers_have_three_digits_at_least() -> None:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -16,7 +16,8 @@ from consumer.answer import Answer
 from consumer.model import Engine, ModelError, backend, load_engine
 from consumer.model.backend import prepare
 from consumer.model.device import pass_tokens
-from consumer.model.openvino_network import OpenVinoNetwork, Output, UnusableError
+from consumer.model.openvino_network import OpenVinoNetwork, UnusableError
+from consumer.model.rows import OneTextARow, lay_out
 from tests.tiny_models import save_classifier
 
 CPU = torch.device("cpu")
@@ -42,13 +43,31 @@ def scores(engine: Engine, texts: list[str]) -> list[float]:
     return [score for answer in found if isinstance(answer, Answer) for score in answer.scores]
 
 
-class FixedLength(torch.nn.Module):
-    """A network that computes with a length in Python, which tracing turns into a constant."""
+class Output(NamedTuple):
+    logits: torch.Tensor
 
+
+class Classifier(torch.nn.Module):
+    """A sum over the embeddings of a text's tokens."""
+
+    device = CPU
     dtype = torch.float32
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Output:
-        return Output(input_ids.float().sum(dim=1, keepdim=True) * float(input_ids.shape[1]) + attention_mask[:, :1])
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = torch.nn.Embedding(10, 1)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> Output:
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        return Output((self.embedding(input_ids) * mask[:, :, None]).sum(dim=1))
+
+
+class FixedLength(Classifier):
+    """It computes with a length in Python, which tracing turns into a constant."""
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> Output:
+        row_tokens = attention_mask.sum(dim=1, keepdim=True) if attention_mask is not None else input_ids.shape[1]
+        return Output(super().forward(input_ids, attention_mask).logits * row_tokens / float(input_ids.shape[1]))
 
 
 @settings(max_examples=50, deadline=None)
@@ -84,7 +103,7 @@ def test_a_number_format_that_it_does_not_have_is_pytorchs_or_refused(directory:
 def test_a_network_that_it_would_answer_wrongly_for_is_left_to_pytorch() -> None:
     with capture_logs() as logs:
         running = prepare(FixedLength(), "fixed", CPU, torch.float32, "auto", **LIMITS)
-    assert isinstance(running, FixedLength)
+    assert isinstance(running, OneTextARow)
     assert [(line["event"], line["reason"]) for line in logs] == [("openvino_not_used", "its scores are not PyTorch's")]
     with pytest.raises(
         ModelError, match="OpenVINO cannot run the model fixed: its scores are not PyTorch's; use MODEL"
@@ -98,39 +117,30 @@ def test_a_network_that_it_cannot_convert_is_left_to_pytorch(monkeypatch: pytest
 
     monkeypatch.setattr(backend, "OpenVinoNetwork", fail)
     with capture_logs() as logs:
-        assert isinstance(prepare(FixedLength(), "fixed", CPU, torch.float32, "auto", **LIMITS), FixedLength)
+        assert isinstance(prepare(Classifier(), "sum", CPU, torch.float32, "auto", **LIMITS), OneTextARow)
     assert logs[0]["reason"] == "OpConversionFailure"
 
 
 def test_a_pass_that_fails_raises_and_gives_out_nothing_of_the_pass_before(directory: Path) -> None:
     network = load_engine(str(directory), device="cpu", dtype="float32", backend="openvino").network
-    network(input_ids=torch.full((1, 10), 7), attention_mask=torch.ones(1, 10, dtype=torch.long))
-    beyond = torch.full((1, 40), 9)  # more positions than the model has
+    network(*lay_out([[[7] * 10]], 10, pad_id=0))
     with pytest.raises(RuntimeError):
-        network(input_ids=beyond, attention_mask=torch.ones_like(beyond))
+        network(*lay_out([[[9] * 40]], 40, pad_id=0))  # more positions than the model has
 
 
-def test_a_network_that_pytorch_would_refuse_a_text_of_is_left_to_it(directory: Path) -> None:
-    class Small(FixedLength):
-        def __init__(self) -> None:
-            super().__init__()
-            self.embedding = torch.nn.Embedding(8, 1)
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Output:
-            return Output((self.embedding(input_ids) * attention_mask[:, :, None]).sum(dim=1))
-
+def test_a_network_that_pytorch_would_refuse_a_text_of_is_left_to_it() -> None:
     def running(last_id: int) -> Any:
-        return prepare(Small(), "small", CPU, torch.float32, "auto", most_tokens=24, last_id=last_id)
+        return prepare(Classifier(), "sum", CPU, torch.float32, "auto", most_tokens=24, last_id=last_id)
 
-    assert isinstance(running(last_id=7), OpenVinoNetwork)
-    assert isinstance(running(last_id=8), Small)
+    assert isinstance(running(last_id=9), OpenVinoNetwork)
+    assert isinstance(running(last_id=10), OneTextARow)
 
 
 def test_an_error_of_the_conversion_says_its_kind_and_quotes_nothing() -> None:
-    network = FixedLength()
+    network = Classifier()
     network.register_forward_pre_hook(lambda *_: int("a secret"))
     with pytest.raises(UnusableError) as error:
-        OpenVinoNetwork(network, **LIMITS)
+        OpenVinoNetwork(OneTextARow(network), **LIMITS)
     assert "secret" not in str(error.value)
 
 

@@ -9,6 +9,7 @@ import torch
 from consumer.answer import Answer, ModelPass, Unanswerable
 from consumer.model import Engine, ModelError, load_engine
 from consumer.model.packing import width
+from consumer.model.rows import OneTextARow
 from tests.tiny_models import MAX_TOKENS, save_classifier
 
 Forward = Callable[..., Any]
@@ -32,15 +33,17 @@ def answers(engine: Engine, texts: list[str]) -> list[Answer]:
 def spy_on_forward(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, behave: Callable[[torch.Tensor, Any], Any]
 ) -> list[int]:
-    """Let `behave(input_ids, output)` see and change every forward pass; return the list of their sizes in texts."""
+    """Let `behave(input_ids, logits)` see and change every forward pass; return the list of their sizes in texts. Rows
+    hold one text each, as those of a model that cannot share them."""
     sizes: list[int] = []
-    network: Forward = engine._model
+    network: Forward = OneTextARow(engine.network)
 
-    def forward(*, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+    def forward(input_ids: torch.Tensor, *places: torch.Tensor) -> Any:
         sizes.append(len(input_ids))
-        return behave(input_ids, network(input_ids=input_ids, attention_mask=attention_mask))
+        return behave(input_ids, network(input_ids, *places))
 
-    monkeypatch.setattr(engine, "_model", forward)
+    forward.shares_rows = False  # type: ignore[attr-defined]
+    monkeypatch.setattr(engine, "_runner", forward)
     return sizes
 
 
@@ -53,10 +56,10 @@ def letter_z(engine: Engine) -> int:
 def fail_on_z(engine: Engine) -> Callable[[torch.Tensor, Any], Any]:
     z = letter_z(engine)
 
-    def behave(input_ids: torch.Tensor, output: Any) -> Any:
+    def behave(input_ids: torch.Tensor, logits: Any) -> Any:
         if bool(torch.eq(input_ids, z).any()):
             raise RuntimeError("the text was: z")
-        return output
+        return logits
 
     return behave
 
@@ -71,7 +74,7 @@ def test_answers_come_in_the_order_of_the_texts(engine: Engine) -> None:
 
 
 def test_equal_texts_run_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = spy_on_forward(engine, monkeypatch, lambda _, output: output)
+    sizes = spy_on_forward(engine, monkeypatch, lambda _, logits: logits)
     found = engine.classify(["a", "b", "a", "a"])
     assert sum(sizes) == 2
     assert found[0] == found[2] == found[3] != found[1]
@@ -84,9 +87,9 @@ def test_no_texts_get_no_answers(engine: Engine) -> None:
 def test_micro_batches_stay_within_the_token_budget(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     padded: list[int] = []
 
-    def behave(input_ids: torch.Tensor, output: Any) -> Any:
+    def behave(input_ids: torch.Tensor, logits: Any) -> Any:
         padded.append(input_ids.numel())
-        return output
+        return logits
 
     spy_on_forward(engine, monkeypatch, behave)
     answers(engine, [f"{'a ' * (n % 9)}{n}" for n in range(60)])
@@ -129,9 +132,9 @@ def test_a_text_that_makes_the_model_fail_is_found_and_leaves_the_others_unharme
 def test_scores_that_are_not_finite_never_come_out(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     z = letter_z(engine)
 
-    def behave(input_ids: torch.Tensor, output: Any) -> Any:
-        output.logits[torch.eq(input_ids, z).any(dim=1)] = float("nan")
-        return output
+    def behave(input_ids: torch.Tensor, logits: Any) -> Any:
+        logits[torch.eq(input_ids, z).any(dim=1)] = float("nan")
+        return logits
 
     spy_on_forward(engine, monkeypatch, behave)
     found = engine.classify(["a", "z", "b"])
@@ -141,7 +144,7 @@ def test_scores_that_are_not_finite_never_come_out(engine: Engine, monkeypatch: 
 
 
 def test_a_model_that_fails_on_an_ordinary_text_too_is_broken(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def behave(input_ids: torch.Tensor, output: Any) -> Any:
+    def behave(input_ids: torch.Tensor, logits: Any) -> Any:
         raise RuntimeError("secret text")
 
     spy_on_forward(engine, monkeypatch, behave)
@@ -238,13 +241,13 @@ def test_other_texts_may_be_classified_between_two_steps(directory: Path) -> Non
 
 def test_a_pass_tells_how_many_texts_it_ran_over_how_many_tokens_and_how_much_was_padding(directory: Path) -> None:
     engine, passes = noted_passes(directory)
-    texts = ["a", "a b c", "a b"]
+    texts = ["a", "a b c", "a b c d"]
     lengths = [len(engine.tokenizer.encode(text).ids) for text in texts]
     engine.classify(texts)
     (done,) = passes
     assert done.texts == 3
     assert done.tokens == sum(lengths)
-    assert done.padded_tokens == 3 * width(max(lengths), MAX_TOKENS) > 3 * max(lengths)
+    assert done.padded_tokens == width(sum(lengths), MAX_TOKENS) > sum(lengths)
     assert done.took_s > 0
 
 
@@ -269,9 +272,9 @@ def test_a_pass_that_fails_is_not_told_of(directory: Path, monkeypatch: pytest.M
 def test_a_pass_whose_scores_are_not_finite_is_not_told_of(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, passes = noted_passes(directory)
 
-    def behave(_input_ids: torch.Tensor, output: Any) -> Any:
-        output.logits[:] = float("nan")
-        return output
+    def behave(_input_ids: torch.Tensor, logits: Any) -> Any:
+        logits[:] = float("nan")
+        return logits
 
     spy_on_forward(engine, monkeypatch, behave)
     with pytest.raises(ModelError):

@@ -8,6 +8,7 @@ import torch
 from consumer.answer import Answer
 from consumer.model import Engine, ModelError, load_engine
 from consumer.model.explain import Explanation, explain
+from consumer.model.rows import OneTextARow
 from tests.tiny_models import save_classifier
 
 TEXT = "Zebra, a good QUIZ!"
@@ -38,6 +39,7 @@ def plant(engine: Engine, monkeypatch: pytest.MonkeyPatch, piece: str, column: i
         return type("Output", (), {"logits": logits})
 
     monkeypatch.setattr(engine.network, "forward", forward)
+    monkeypatch.setattr(engine, "_runner", OneTextARow(engine.network))
 
 
 def test_there_is_one_explanation_per_tag_group_for_the_label_the_engine_gives(engine: Engine) -> None:
