@@ -32,11 +32,11 @@ RATE_SMOOTHING = 0.5
 TELLING_TEXTS, TELLING_S = 32, 1.0
 """A turn of fewer texts that is done sooner says little of what a full one takes: beside a busy stream even one text
 sits out a pass of it, and callers judged by that would be refused, and turns stay small."""
-WAIT_SHARE = 0.4
+WAIT_SHARE = 0.5
 """How much of a caller's deadline the texts before its own may take, at the rate of late. That rate halves where the
 stream begins to take every other pass, or more where passes are small, and falls further while thousands of callers are
-refused; who was let in before shall have an answer still. At three times the capacity one caller in a hundred waited
-4.2 s of 10 with a third and 7.5 s with a half; but with a third one in 1,300 was refused at 80 %, without need."""
+refused; who was let in before shall have an answer still. With less, callers are refused without need: at 80 % of the
+capacity one in 200 with two fifths, while at three times the capacity one in a hundred waited 5.3 s of 10."""
 MOST_RETRY_S = 60.0
 
 

@@ -1,10 +1,10 @@
 """The model engine: texts in, scores out, in as few forward passes as the token budget allows."""
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from consumer.model.calibration import Calibration
 from consumer.model.cleaning import clean
 from consumer.model.device import pass_tokens
 from consumer.model.doubt import LANGUAGE, doubted
+from consumer.model.encoding import Encoded, encode
 from consumer.model.errors import ModelError
 from consumer.model.labels import TagGroups
 from consumer.model.language import other_language_score
@@ -31,12 +32,10 @@ class _NotFiniteError(Exception):
     """The model answered with NaN or infinity."""
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """One tokenised text: its token ids, and whether they are only its beginning."""
-
-    ids: list[int]
-    truncated: bool
+MicroBatch = Sequence[Sequence[Encoded]]
+"""Rows of texts."""
+Logits = Callable[[], torch.Tensor]
+"""Waits for a pass that has begun."""
 
 
 class Engine:
@@ -128,7 +127,7 @@ class Engine:
     def steps(self, model_texts: Sequence[str]) -> Generator[None, None, list[Answer | Unanswerable]]:
         """`classify` that stops between two micro-batches, where other texts may be classified."""
         unique = list(dict.fromkeys(model_texts))
-        encoded = self._encode(unique)
+        encoded = encode(self._tokenizer, unique, self._pad_id)
         answers: list[Answer | Unanswerable] = [Unanswerable("the tokenizer failed on it")] * len(unique)
         runnable = [index for index, item in enumerate(encoded) if item is not None]
         items = [item for item in encoded if item is not None]
@@ -148,49 +147,59 @@ class Engine:
         while not self._budget.attempt(self._run_extremes):
             pass  # the budget is smaller now, or has waited
 
-    def _encode(self, texts: list[str]) -> list[Encoded | None]:
-        """Tokenise all texts at once; where that raises, one by one, None standing for those that fail."""
-        try:
-            encodings = self._tokenizer.encode_batch_fast(texts)
-        except Exception:
-            if len(texts) == 1:
-                return [None]
-            return [item for text in texts for item in self._encode([text])]
-        # A tokenizer without special tokens makes nothing of an empty text, but the model needs one token.
-        return [Encoded(encoding.ids or [self._pad_id], bool(encoding.overflowing)) for encoding in encodings]
-
     def _answer_within_memory(self, items: list[Encoded]) -> Generator[None, None, list[Answer | Unanswerable]]:
         """Answer in micro-batches; when memory runs out, what is left is packed anew into smaller ones."""
         answers: dict[int, Answer | Unanswerable] = {}
         while left := [index for index in range(len(items)) if index not in answers]:
-            for batch in self._micro_batches([items[index] for index in left]):
+            batches = self._micro_batches([items[index] for index in left])
+            micro_batches = [[[items[left[position]] for position in row] for row in batch] for batch in batches]
+            for batch, answer in zip(batches, self._begun(micro_batches), strict=True):
                 if answers:
                     yield
-                rows = [[left[position] for position in row] for row in batch]
-                found = self._budget.attempt(partial(self._answer, [[items[index] for index in row] for row in rows]))
+                found = self._budget.attempt(answer)
                 if found is None:
                     break
-                answers.update(zip(chain.from_iterable(rows), found, strict=True))
+                indices = (left[position] for row in batch for position in row)
+                answers.update(zip(indices, found, strict=True))
         return [answers[index] for index in range(len(items))]
 
+    def _begun(self, micro_batches: Sequence[MicroBatch]) -> Iterator[Callable[[], list[Answer | Unanswerable]]]:
+        """For each micro-batch what answers it, in order; where passes run side by side, the next ones have begun."""
+        at_once = self._runner.passes_at_once if len(micro_batches) > self._runner.passes_at_once else 1
+        begun: deque[tuple[MicroBatch, Logits | None]] = deque()
+        try:
+            for rows in micro_batches:
+                begun.append((rows, self._runner.begin(*self._laid_out(_ids(rows))) if at_once > 1 else None))
+                if len(begun) == at_once:
+                    yield partial(self._answer, *begun.popleft())
+            while begun:
+                yield partial(self._answer, *begun.popleft())
+        finally:
+            for _, logits in begun:  # nobody wants them any more, but they still read what they were given
+                with suppress(Exception):
+                    logits and logits()
+
     def _micro_batches(self, items: Sequence[Encoded]) -> list[list[list[int]]]:
+        lengths = [len(item.ids) for item in items]
+        max_batch_tokens = self._budget.tokens
+        if self._runner.passes_at_once > 1 and sum(lengths) > max_batch_tokens:
+            max_batch_tokens //= 2  # shorter passes end together more nearly, and let others in as often
         return micro_batches(
-            [len(item.ids) for item in items],
+            lengths,
             most_tokens=self._max_text_tokens,
-            max_batch_tokens=self._budget.tokens,
+            max_batch_tokens=max_batch_tokens,
             pass_tokens=self._pass_tokens,
             shares_rows=self._runner.shares_rows,
         )
 
-    def _answer(self, rows: Sequence[Sequence[Encoded]]) -> list[Answer | Unanswerable]:
-        """Run one micro-batch; halve it where it fails, until the text that makes the model fail stands alone.
-
-        Raises what says that memory ran out.
+    def _answer(self, rows: MicroBatch, logits: Logits | None = None) -> list[Answer | Unanswerable]:
+        """Run one micro-batch, or wait for its `logits`; halve it where it fails, until the text that makes the model
+        fail stands alone. Raises what says that memory ran out.
         """
         items = [item for row in rows for item in row]
         began_s = time.perf_counter()
         try:
-            scores = self._forward([[item.ids for item in row] for row in rows])
+            scores = self._forward(_ids(rows), logits)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
@@ -208,16 +217,19 @@ class Engine:
         self._require_success([[self._probe()]])
         return [Unanswerable(f"the model failed on it: {reason}")]
 
-    def _forward(self, rows: Sequence[Row]) -> list[list[float]]:
+    def _forward(self, rows: Sequence[Row], logits: Logits | None = None) -> list[list[float]]:
         """Return the scores per text, in the order of the tag groups; raises whatever the model raises."""
-        laid_out = lay_out(rows, self._width([sum(map(len, row)) for row in rows]), self._pad_id)
         with torch.inference_mode():
-            logits = self._runner(*(tensor.to(self._device) for tensor in laid_out))
-            scores = scores_of(self.calibrated(logits), self.tag_groups)
+            found = logits() if logits else self._runner(*self._laid_out(rows))
+            scores = scores_of(self.calibrated(found), self.tag_groups)
             if not bool(torch.isfinite(scores).all()):
                 raise _NotFiniteError
             by_text: list[list[float]] = scores.tolist()
         return by_text
+
+    def _laid_out(self, rows: Sequence[Row]) -> list[torch.Tensor]:
+        laid_out = lay_out(rows, self._width([sum(map(len, row)) for row in rows]), self._pad_id)
+        return [tensor.to(self._device) for tensor in laid_out]
 
     def _width(self, tokens: Sequence[int]) -> int:
         return width(max(tokens), self._max_text_tokens)
@@ -246,6 +258,10 @@ class Engine:
                 f"the model {self.name} fails on an ordinary text ({_reason(error)}); "
                 "check the model, and the device it runs on, with: moderate classify hello"
             ) from error
+
+
+def _ids(rows: MicroBatch) -> list[Row]:
+    return [[item.ids for item in row] for row in rows]
 
 
 def _reason(error: Exception) -> str:

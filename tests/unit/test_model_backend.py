@@ -77,6 +77,26 @@ def test_it_answers_as_pytorch_does_whatever_the_shape(both: tuple[Engine, Engin
     assert found == pytest.approx(wanted, abs=1e-4)
 
 
+def test_jobs_whose_passes_run_side_by_side_get_their_own_answers(both: tuple[Engine, Engine]) -> None:
+    texts = [both[0].model_text(f"{'a b ' * (number % 7)}{number}") for number in range(60)]
+    jobs = {"all": both[0].steps(texts), "given up": both[0].steps(texts[:30]), "reversed": both[0].steps(texts[::-1])}
+    found: dict[str, Any] = {}
+    for turn in range(1_000):
+        if turn == 2:
+            jobs.pop("given up").close()
+        for name, steps in list(jobs.items()):
+            try:
+                next(steps)
+            except StopIteration as done:
+                found[name] = done.value
+                del jobs[name]
+    wanted = scores(both[1], texts)
+    assert [score for answer in found["all"] for score in answer.scores] == pytest.approx(wanted, abs=1e-4)
+    assert found["all"] != found["reversed"]
+    backwards = [score for answer in found["reversed"][::-1] for score in answer.scores]
+    assert backwards == pytest.approx(wanted, abs=1e-4)
+
+
 def test_its_answers_may_stand_in_for_pytorchs(both: tuple[Engine, Engine]) -> None:
     assert [engine.backend for engine in both] == ["openvino", "torch"]
     assert both[0].fingerprint == both[1].fingerprint

@@ -42,7 +42,7 @@ def spy_on_forward(
         sizes.append(len(input_ids))
         return behave(input_ids, network(input_ids, *places))
 
-    forward.shares_rows = False  # type: ignore[attr-defined]
+    forward.shares_rows, forward.passes_at_once = False, 1  # type: ignore[attr-defined]
     monkeypatch.setattr(engine, "_runner", forward)
     return sizes
 
@@ -116,7 +116,7 @@ def test_texts_that_differ_only_in_what_the_model_ignores_have_one_model_text(en
 def test_a_special_token_written_in_a_comment_is_text(engine: Engine) -> None:
     plain, spelled = answers(engine, ["a b", "a [SEP] b"])
     assert plain.scores != spelled.scores
-    assert engine._encode(["a [SEP] b"])[0].ids.count(3) == 1  # type: ignore[union-attr]
+    assert engine.tokenizer.encode("a [SEP] b").ids.count(3) == 1
 
 
 def test_a_text_that_makes_the_model_fail_is_found_and_leaves_the_others_unharmed(
@@ -127,6 +127,53 @@ def test_a_text_that_makes_the_model_fail_is_found_and_leaves_the_others_unharme
     found = engine.classify(texts)
     assert [isinstance(answer, Unanswerable) for answer in found] == ["z" in text for text in texts]
     assert found[2] == Unanswerable("the model failed on it: RuntimeError")
+
+
+class SideBySide(OneTextARow):
+    """Begins three passes before it waits for the first; those with a `z` fail when they are waited for."""
+
+    passes_at_once = 3
+
+    def __init__(self, engine: Engine, error: Exception) -> None:
+        super().__init__(engine.network)
+        self.waiting = self.most_waiting = 0
+        self._z = letter_z(engine)
+        self._error = error
+
+    def forward(self, input_ids: torch.Tensor, text_numbers: torch.Tensor, *places: torch.Tensor) -> Any:
+        if bool(torch.eq(input_ids, self._z).any()):
+            raise self._error
+        return super().forward(input_ids, text_numbers, *places)
+
+    def begin(self, *laid_out: torch.Tensor) -> Callable[[], torch.Tensor]:
+        self.waiting += 1
+        self.most_waiting = max(self.most_waiting, self.waiting)
+
+        def wait() -> torch.Tensor:
+            self.waiting -= 1
+            logits: torch.Tensor = self(*laid_out)
+            return logits
+
+        return wait
+
+
+def test_a_pass_that_fails_beside_others_leaves_them_unharmed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"{'z' if number % 10 == 7 else 'a'} {number}" for number in range(60)]
+    runner = SideBySide(engine, RuntimeError("the text was: z"))
+    wanted = answers(engine, [text for text in texts if "z" not in text])
+    monkeypatch.setattr(engine, "_runner", runner)
+    found = engine.classify(texts)
+    assert runner.most_waiting == 3
+    assert [isinstance(answer, Unanswerable) for answer in found] == ["z" in text for text in texts]
+    for answer, want in zip([answer for answer in found if isinstance(answer, Answer)], wanted, strict=True):
+        assert answer.scores == pytest.approx(want.scores, abs=1e-4)
+
+
+def test_few_passes_take_all_there_is_one_after_the_other(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = SideBySide(engine, RuntimeError())
+    monkeypatch.setattr(engine, "_runner", runner)
+    assert len(answers(engine, ["a", "b c d e f g h", "a b"])) == 3
+    assert runner.most_waiting == 0
 
 
 def test_scores_that_are_not_finite_never_come_out(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

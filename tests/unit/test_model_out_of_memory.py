@@ -1,6 +1,7 @@
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ class Bench:
     device = torch.device("cpu")
     dtype = torch.float32
     shares_rows = True
+    passes_at_once = 1
 
     def __init__(self, directory: Path) -> None:
         self.engine = load_engine(str(directory), device="cpu", dtype="float32", max_batch_tokens=MAX_BATCH_TOKENS)
@@ -67,6 +69,9 @@ class Bench:
         self.passes.append(input_ids)
         self.texts_run += len(firsts)
         return self._network(*laid_out)
+
+    def begin(self, *laid_out: torch.Tensor) -> Callable[[], torch.Tensor]:
+        return partial(self, *laid_out)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +135,16 @@ def test_the_smaller_budget_stays(bench: Bench) -> None:
     with capture_logs() as logs:
         bench.classify(TEXTS)
     assert logs == []
+
+
+def test_passes_side_by_side_that_find_no_memory_are_run_anew_smaller(bench: Bench) -> None:
+    expected = bench.classify(TEXTS)
+    bench.passes_at_once = 3
+    bench.renew_budget()
+    bench.behave = fits_only(70)
+    bench.texts_run = 0
+    assert agree(bench.classify(TEXTS), expected)
+    assert bench.texts_run == len(TEXTS)
 
 
 @settings(max_examples=30, deadline=None)
