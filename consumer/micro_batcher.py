@@ -73,7 +73,8 @@ class MicroBatcher:
     """Owns the engine on a thread of its own, and is the stream's engine (`classify`) and the HTTP callers' (`submit`).
 
     Texts of concurrent callers share forward passes. While both the stream and callers wait, passes alternate between
-    them: under any load the stream keeps every other pass, and a caller waits for one pass of it, not for a batch.
+    them: under any load the stream keeps every other pass, and a caller waits for those of its passes that have begun,
+    not for a batch.
     """
 
     def __init__(self, engine: SteppedEngine, max_waiting_texts: int) -> None:

@@ -1,5 +1,11 @@
 """Choosing what runs a loaded model, and making it ready there."""
 
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,6 +18,8 @@ from consumer.model.token_budget import is_out_of_memory
 
 log = structlog.get_logger()
 
+NICENESS = 10
+
 
 def prepare(
     network: Any,
@@ -21,6 +29,7 @@ def prepare(
     backend: str,
     *,
     most_tokens: int,
+    pad_id: int,
     last_id: int,
 ) -> Runner:
     """Return what runs `network`, a PyTorch classifier, on `device` in `dtype`.
@@ -33,6 +42,7 @@ def prepare(
         _require_openvino(device, dtype)
     try:
         network.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        running = in_rows(network, most_tokens, pad_id)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -40,15 +50,28 @@ def prepare(
             f"the model {model} does not fit into the memory of {device}; see what else uses it "
             "(nvidia-smi lists the processes on a GPU), or set MODEL_DEVICE to another device"
         ) from error
-    running = in_rows(network, most_tokens, last_id)
     if backend == "openvino" or (backend == "auto" and is_installed() and can_run(device, dtype)):
         try:
-            return OpenVinoNetwork(running, most_tokens, last_id)
+            return _with_patient_threads(partial(OpenVinoNetwork, running, most_tokens, pad_id, last_id))
         except UnusableError as error:
             if backend == "openvino":
                 raise ModelError(f"OpenVINO cannot run the model {model}: {error}; use MODEL_BACKEND=torch") from error
             log.info("openvino_not_used", model=model, reason=str(error), meaning="PyTorch runs the model")
     return running
+
+
+def _with_patient_threads(make: Callable[[], OpenVinoNetwork]) -> OpenVinoNetwork:
+    """Make it, and with it its threads, of a priority that lets all others of this process go first: what they do is
+    short, and a flood of HTTP callers whom nobody refuses grows without end. On Linux, where threads have priorities
+    of their own and those they start inherit them; nobody can raise one again, so a thread of its own does it.
+    """
+    with ThreadPoolExecutor(1, initializer=_be_patient) as executor:
+        return executor.submit(make).result()
+
+
+def _be_patient() -> None:
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _require_openvino(device: torch.device, dtype: torch.dtype) -> None:

@@ -1,11 +1,11 @@
-"""The model engine: texts in, scores out, in as few forward passes as the token budget allows."""
+"""The model engine: texts in, scores out, in forward passes within the token budget."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tokenizers import Tokenizer
@@ -36,6 +36,14 @@ MicroBatch = Sequence[Sequence[Encoded]]
 """Rows of texts."""
 Logits = Callable[[], torch.Tensor]
 """Waits for a pass that has begun."""
+
+
+class Pass(NamedTuple):
+    """A micro-batch, and since when it is run, where it has begun."""
+
+    rows: MicroBatch
+    logits: Logits | None = None
+    began_s: float = 0.0
 
 
 class Engine:
@@ -75,6 +83,8 @@ class Engine:
         self._budget = TokenBudget(
             name, self._device, most_tokens=max_batch_tokens, least_tokens=min(max_batch_tokens, max_text_tokens)
         )
+        self._ended_s = 0.0
+        self._in_flight = 0
         self._pad_id = pad_id
         self._tokenizer = tokenizer
         # Set once and never per call: another thread may be tokenising.
@@ -154,35 +164,54 @@ class Engine:
             batches = self._micro_batches([items[index] for index in left])
             micro_batches = [[[items[left[position]] for position in row] for row in batch] for batch in batches]
             for batch, answer in zip(batches, self._begun(micro_batches), strict=True):
-                if answers:
-                    yield
                 found = self._budget.attempt(answer)
                 if found is None:
                     break
                 indices = (left[position] for row in batch for position in row)
                 answers.update(zip(indices, found, strict=True))
+                if len(answers) < len(items):
+                    yield
         return [answers[index] for index in range(len(items))]
 
     def _begun(self, micro_batches: Sequence[MicroBatch]) -> Iterator[Callable[[], list[Answer | Unanswerable]]]:
         """For each micro-batch what answers it, in order; where passes run side by side, the next ones have begun."""
-        at_once = self._runner.passes_at_once if len(micro_batches) > self._runner.passes_at_once else 1
-        begun: deque[tuple[MicroBatch, Logits | None]] = deque()
+        most = self._runner.passes_at_once
+        at_once = most if len(micro_batches) > most or self._in_flight else 1  # beside another job: an equal share
+        begun: deque[Pass] = deque()
         try:
             for rows in micro_batches:
-                begun.append((rows, self._runner.begin(*self._laid_out(_ids(rows))) if at_once > 1 else None))
+                begun.append(self._begin(rows) if at_once > 1 else Pass(rows))
                 if len(begun) == at_once:
-                    yield partial(self._answer, *begun.popleft())
+                    yield partial(self._answer, begun.popleft())
             while begun:
-                yield partial(self._answer, *begun.popleft())
+                yield partial(self._answer, begun.popleft())
         finally:
-            for _, logits in begun:  # nobody wants them any more, but they still read what they were given
+            for left in begun:  # nobody wants them any more, but they still read what they were given
                 with suppress(Exception):
-                    logits and logits()
+                    left.logits and left.logits()
+
+    def _begin(self, rows: MicroBatch) -> Pass:
+        try:
+            logits = self._runner.begin(*self._laid_out(_ids(rows)))
+        except Exception:
+            return Pass(rows)  # when its turn comes it is run, and what fails is dealt with
+        self._in_flight += 1
+        return Pass(rows, partial(self._wait, logits), time.perf_counter())
+
+    def _wait(self, logits: Logits) -> torch.Tensor:
+        self._in_flight -= 1
+        return logits()
+
+    def _run(self, rows: Sequence[Row]) -> torch.Tensor:
+        """Run one pass on all threads, or beside those of another job that are in flight: two sets of threads would
+        take the processors from whoever answers HTTP callers."""
+        laid_out = self._laid_out(rows)
+        return self._runner.begin(*laid_out)() if self._in_flight else self._runner(*laid_out)
 
     def _micro_batches(self, items: Sequence[Encoded]) -> list[list[list[int]]]:
         lengths = [len(item.ids) for item in items]
         max_batch_tokens = self._budget.tokens
-        if self._runner.passes_at_once > 1 and sum(lengths) > max_batch_tokens:
+        if self._runner.passes_at_once > 1 and 2 * sum(lengths) > self._runner.passes_at_once * max_batch_tokens:
             max_batch_tokens //= 2  # shorter passes end together more nearly, and let others in as often
         return micro_batches(
             lengths,
@@ -192,20 +221,22 @@ class Engine:
             shares_rows=self._runner.shares_rows,
         )
 
-    def _answer(self, rows: MicroBatch, logits: Logits | None = None) -> list[Answer | Unanswerable]:
-        """Run one micro-batch, or wait for its `logits`; halve it where it fails, until the text that makes the model
-        fail stands alone. Raises what says that memory ran out.
+    def _answer(self, one: Pass) -> list[Answer | Unanswerable]:
+        """Run one micro-batch, or wait for it where it has begun; halve it where it fails, until the text that makes
+        the model fail stands alone. Raises what says that memory ran out.
         """
+        rows = one.rows
         items = [item for row in rows for item in row]
-        began_s = time.perf_counter()
+        began_s = one.began_s or time.perf_counter()
         try:
-            scores = self._forward(_ids(rows), logits)
+            scores = self._forward(_ids(rows), one.logits)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             reason = _reason(error)
         else:
-            took_s = time.perf_counter() - began_s
+            ended_s = time.perf_counter()
+            took_s, self._ended_s = ended_s - max(began_s, self._ended_s), ended_s
             tokens = [sum(len(item.ids) for item in row) for row in rows]
             self._on_pass(ModelPass(len(items), sum(tokens), len(rows) * self._width(tokens), took_s))
             return [Answer(tuple(of_text), item.truncated) for of_text, item in zip(scores, items, strict=True)]
@@ -213,14 +244,14 @@ class Engine:
         if len(items) > 1:
             [halved] = [rows] if len(rows) > 1 else [[[item] for item in rows[0]]]
             middle = len(halved) // 2
-            return self._answer(halved[:middle]) + self._answer(halved[middle:])
+            return self._answer(Pass(halved[:middle])) + self._answer(Pass(halved[middle:]))
         self._require_success([[self._probe()]])
         return [Unanswerable(f"the model failed on it: {reason}")]
 
     def _forward(self, rows: Sequence[Row], logits: Logits | None = None) -> list[list[float]]:
         """Return the scores per text, in the order of the tag groups; raises whatever the model raises."""
         with torch.inference_mode():
-            found = logits() if logits else self._runner(*self._laid_out(rows))
+            found = logits() if logits else self._run(rows)
             scores = scores_of(self.calibrated(found), self.tag_groups)
             if not bool(torch.isfinite(scores).all()):
                 raise _NotFiniteError

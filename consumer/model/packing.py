@@ -31,43 +31,42 @@ def share(lengths: Sequence[int], most_tokens: int, max_batch_tokens: int) -> li
 
     What fits into one micro-batch is spread over fewer and longer rows than there would be otherwise, all equally long.
     """
-    most = min(most_tokens, ROW_TOKENS if sum(lengths) > max_batch_tokens else SHORT_PASS_ROW_TOKENS)
+    several_passes = sum(lengths) > max_batch_tokens
+    most = min(most_tokens, max(1, max_batch_tokens), ROW_TOKENS if several_passes else SHORT_PASS_ROW_TOKENS)
     total = sum(length for length in lengths if length <= most)
     wanted = max(1, ceil(total / most))
     capacity = width(max(1, ceil(total / wanted)), most)
     rows: list[list[int]] = []
-    with_room: list[list[int]] = [[] for _ in range(most_tokens)]
+    with_room: dict[int, list[int]] = {}
+    most_room = 0
     for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
         length = lengths[index]
-        room = next((room for room in range(length, most_tokens) if with_room[room]), None)
+        room = next((room for room in range(length, most_room + 1) if with_room.get(room)), None)
         if room is None:
-            row = len(rows)
-            rows.append([index])
-            left = max(capacity, width(length, most_tokens)) - length
+            row, room = len(rows), max(capacity, width(length, most_tokens))
+            rows.append([])
         else:
             row = with_room[room].pop()
-            rows[row].append(index)
-            left = room - length
-        if left:
-            with_room[left].append(row)
+        rows[row].append(index)
+        with_room.setdefault(room - length, []).append(row)
+        most_room = max(most_room, room - length)
     return rows
 
 
 def width(tokens: int, most_tokens: int) -> int:
-    """Return what a text of `tokens` tokens is padded to: 6 % more in the mean of comments, at most `most_tokens`."""
+    """Return what a row of `tokens` tokens is padded to: 6 % more in the mean of comments, at most `most_tokens`."""
     step = max(_LEAST_TOKENS_STEP, _step(tokens, _TOKENS_STEPS))
     return min(most_tokens, -(-tokens // step) * step)
 
 
 def pack(widths: Sequence[int], max_batch_tokens: int, pass_tokens: int) -> list[list[int]]:
-    """Return the indices of `widths` (padded tokens per text) as micro-batches, each sorted by width, narrowest first.
+    """Return the indices of `widths` (padded tokens per row) as micro-batches, each sorted by width, narrowest first.
 
-    A micro-batch is padded to its widest text, so its cost is texts times widest; that stays within
-    `max_batch_tokens`, unless a single text alone exceeds it. A wider text begins the next micro-batch where padding
-    the ones before to its width would cost more than another forward pass, `pass_tokens`. Every index comes exactly
-    once.
+    A micro-batch is padded to its widest row, so its cost is rows times widest; that stays within `max_batch_tokens`,
+    unless a single row alone exceeds it. A wider row begins the next micro-batch where padding the ones before to its
+    width would cost more than another forward pass, `pass_tokens`. Every index comes exactly once.
 
-    How many texts a micro-batch has is of few numbers too, where those beyond fit into the next one.
+    How many rows a micro-batch has is of few numbers too, where those beyond fit into the next one.
     """
 
     def fit(count: int, tokens: int, widest: int) -> bool:
@@ -91,7 +90,7 @@ def pack(widths: Sequence[int], max_batch_tokens: int, pass_tokens: int) -> list
 
 
 def _full(count: int) -> int:
-    """The next number of texts below, of which there are few."""
+    """The next number of rows below, of which there are few."""
     return count - count % _step(count, _COUNTS_STEPS)
 
 

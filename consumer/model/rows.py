@@ -11,18 +11,23 @@ from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
+import structlog
 import torch
+
+from consumer.model.token_budget import is_out_of_memory
+
+log = structlog.get_logger()
 
 Text = Sequence[int]
 Row = Sequence[Text]
 
 LONGEST_TRIED = 512
 _MOST_DIFFERENCE = {torch.float32: 0.001, torch.bfloat16: 0.05, torch.float16: 0.01}
-"""Of a logit, as a share of the largest: what rounding may do. A shape that was fixed by mistake does more."""
+"""Of a logit, as a share of the largest, or of 1: what rounding may do. A shape that was fixed by mistake does more."""
 
 
 class LaidOut(NamedTuple):
-    """The rows of a forward pass as tensors, padded to the longest; int64.
+    """The rows of a forward pass as int32 tensors, padded to one width.
 
     `input_ids`, `text_numbers` (from 1, 0 for padding) and `position_ids` have the shape (rows, tokens); `firsts`, the
     place of each text's first token among all tokens, has the shape (texts,).
@@ -82,7 +87,8 @@ class OneTextARow(torch.nn.Module):
 
     def forward(self, input_ids: torch.Tensor, text_numbers: torch.Tensor, *_: torch.Tensor) -> Any:
         """Return the logits of each text; takes the tensors of a `LaidOut`."""
-        return self.classifier(input_ids=input_ids, attention_mask=(text_numbers > 0).long()).logits.float()
+        mask = (text_numbers > 0).long()
+        return self.classifier(input_ids=input_ids.long(), attention_mask=mask).logits.float()
 
     def begin(self, *laid_out: torch.Tensor) -> Callable[[], torch.Tensor]:
         """Nothing runs beside another pass here: it is run when it is waited for."""
@@ -105,48 +111,59 @@ class SharedRows(OneTextARow):
         return self.classifier.classifier(self.classifier.bert.pooler(first_tokens[:, None])).float()
 
 
-def in_rows(classifier: Any, longest: int, last_id: int) -> OneTextARow:
+def in_rows(classifier: Any, longest: int, pad_id: int) -> OneTextARow:
     """Return `classifier`, a PyTorch module, as it takes rows: several texts in each where that gives the same scores.
 
-    Texts of up to `longest` tokens and ids up to `last_id` will come.
+    Texts of up to `longest` tokens will come. Raises only what says that memory ran out.
     """
     if _is_bert(classifier):
         shared = SharedRows(classifier)
-        if agrees(shared, classifier, longest, last_id):
-            return shared
+        try:
+            if agrees(shared, classifier, longest, pad_id):
+                return shared
+            why = "its scores differ"
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            why = type(error).__name__
+        log.info("rows_not_shared", reason=why, meaning="each text has a row of its own, with more padding")
     return OneTextARow(classifier)
 
 
 def _is_bert(classifier: Any) -> bool:
     """Whether it has the parts that are called, and attention that is told by true and false what it may see."""
-    is_classifier = type(classifier).__name__ == "BertForSequenceClassification"
-    return is_classifier and classifier.config._attn_implementation == "sdpa"
+    if type(classifier).__name__ != "BertForSequenceClassification":
+        return False
+    return classifier.config._attn_implementation == "sdpa" and not classifier.config.is_decoder
 
 
-def agrees(runner: Runner, classifier: Any, longest: int, last_id: int) -> bool:
+def agrees(runner: Runner, classifier: Any, longest: int, pad_id: int, last_id: int | None = None) -> bool:
     """Whether `runner` gives each text the scores that `classifier`, a PyTorch module, gives it alone.
 
     Rows of several shapes are tried, because tracing fixes what a model computes from its inputs in Python; the longest
-    text and the last token too: beyond a table PyTorch raises, where others would take zeros and go on.
+    text and the token `last_id` too: beyond a table PyTorch raises, where others would take zeros and go on.
     """
-    longest = min(longest, LONGEST_TRIED)
-    passes = [[[_text(5)]], [[_text(11)], [_text(8)], [_text(longest, last_id)]]]
+    text = partial(_text, pad_id=pad_id)
+    long = text(min(longest, LONGEST_TRIED))
+    passes = [[[text(5)]], [[text(11)], [text(8)], [[*long[:-1], long[-1] if last_id is None else last_id]]]]
     if runner.shares_rows:
-        short = max(1, longest // 4)
-        passes += [[[_text(short), _text(1), _text(short)], [_text(2)]], [[_text(3, last_id)] * 3, [_text(short)] * 2]]
-    return all(_agree(runner, classifier, rows) for rows in passes)
+        short = max(1, len(long) // 4)
+        passes += [[[text(short), text(1), text(short)], [text(2)]], [[text(3)] * 3, [text(short)] * 2]]
+    return all(_agree(runner, classifier, rows, pad_id) for rows in passes)
 
 
-def _agree(runner: Runner, classifier: Any, rows: Sequence[Row]) -> bool:
+def _agree(runner: Runner, classifier: Any, rows: Sequence[Row], pad_id: int) -> bool:
     device = classifier.device
-    laid_out = lay_out(rows, max(sum(map(len, row)) for row in rows), pad_id=0)
+    laid_out = [tensor.to(device) for tensor in lay_out(rows, max(sum(map(len, row)) for row in rows), pad_id)]
     with torch.inference_mode():
-        found = runner(*(tensor.to(device) for tensor in laid_out))
+        found = [runner(*laid_out)] + ([runner.begin(*laid_out)()] if runner.passes_at_once > 1 else [])
         alone = (torch.tensor([text], device=device) for text in chain.from_iterable(rows))
-        wanted = torch.cat([classifier(input_ids=ids).logits.float() for ids in alone])
+        wanted = torch.cat([classifier(input_ids=ids, attention_mask=torch.ones_like(ids)).logits for ids in alone])
     most = _MOST_DIFFERENCE[runner.dtype] * max(1.0, float(wanted.abs().max()))
-    return torch.allclose(found, wanted, rtol=0, atol=most)
+    return all(torch.allclose(logits, wanted.float(), rtol=0, atol=most) for logits in found)
 
 
-def _text(tokens: int, last_id: int = 1) -> list[int]:
-    return [*(number % 5 + 1 for number in range(tokens - 1)), last_id]
+def _text(tokens: int, pad_id: int) -> list[int]:
+    """A text without the token that stands for nothing."""
+    ids = [number for number in range(1, 7) if number != pad_id][:5]
+    return [ids[number % 5] for number in range(tokens)]

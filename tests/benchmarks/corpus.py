@@ -21,7 +21,7 @@ def repeated(count: int) -> list[str]:
 
 def of_characters(count: int, characters: int) -> list[str]:
     """Texts of exactly so many characters."""
-    return [text[:characters] for text in _of_words(count, characters)]
+    return [text[:characters] for text in _of_words(count, characters // 2 + 1)]  # no word is shorter than a letter
 
 
 def of_words(count: int, words: int) -> list[str]:

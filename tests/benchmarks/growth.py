@@ -17,18 +17,20 @@ from tests.benchmarks.contenders import lane, ours, running
 from tests.benchmarks.engine_process import EngineProcess
 from tests.benchmarks.engines import OURS, started
 from tests.benchmarks.exported import plain_engine
-from tests.benchmarks.rig import STARTED_WITHIN_S, Rig, rig
+from tests.benchmarks.rig import STARTED_WITHIN_S, Rig, StreamError, rig
 from tests.benchmarks.sampling import Figure, Point, Run, in_turns, ratio
 from tests.benchmarks.table import number
 from tests.waiting import wait_until
 
 COMMENTS = (10_000, 40_000, 160_000)
 KEYS, KEYED = (1, 100, 10_000), 40_000
-CHARACTERS, LONG = (100, 1_000, 10_000), 10_000
+CHARACTERS = (100, 1_000, 10_000)
 """The last length is the longest that a comment may have."""
+MOST_CHARACTERS, MOST_LONG = 20_000_000, 10_000
+"""They fit into the embedded broker."""
 CLEANED = 50
 WORDS, MODEL_TEXTS = (8, 64, 256), 64
-WARM_UP_COMMENTS = 2_000
+WARM_UP_COMMENTS = 500
 ROUNDS = 3
 CPU = "µs CPU a comment"
 
@@ -60,8 +62,9 @@ def _by_keys(here: Rig, rounds: int) -> Iterator[Figure]:
 
 
 def _by_characters(here: Rig, rounds: int) -> Iterator[Figure]:
-    topics = {length: here.filled(corpus.of_characters(LONG, length)) for length in CHARACTERS}
-    turns = {length: partial(_member_cpu_us, here, topic, LONG) for length, topic in topics.items()}
+    counts = {length: min(MOST_LONG, MOST_CHARACTERS // length) for length in CHARACTERS}
+    topics = {length: here.filled(corpus.of_characters(count, length)) for length, count in counts.items()}
+    turns = {length: partial(_member_cpu_us, here, topic, counts[length]) for length, topic in topics.items()}
     return growth("the host with long texts", "characters a comment", CPU, in_turns(turns, rounds), by_size=True)
 
 
@@ -77,6 +80,8 @@ def _member_cpu_us(here: Rig, comments: str, count: int) -> float:
 
         wait_until(partial(published, WARM_UP_COMMENTS), STARTED_WITHIN_S)
         before_s, first = _cpu_s(member.process.pid), here.look(where.output).results
+        if first == count:
+            raise StreamError(f"all {count} results came at once: too few to tell a cost")
         wait_until(partial(published, count), STARTED_WITHIN_S)
         return 1e6 * (_cpu_s(member.process.pid) - before_s) / (count - first)
 

@@ -30,8 +30,8 @@ WINDOW_S, QUICK_WINDOW_S = 8.0, 3.0
 
 WARM_CACHE = 2 * REMEMBERED
 """Comments until nine of ten have been seen."""
-NO_CACHE = 100
-"""Comments of a peer that remembers nothing: a second of it."""
+NO_CACHE = 300
+"""Comments of a peer that remembers nothing: one batch and the beginning of the next, which takes it seconds."""
 OURS, CACHED = "ours", " with our cache"
 
 

@@ -21,7 +21,7 @@ from consumer.model.rows import OneTextARow, lay_out
 from tests.tiny_models import save_classifier
 
 CPU = torch.device("cpu")
-LIMITS = {"most_tokens": 24, "last_id": 9}
+LIMITS = {"most_tokens": 24, "pad_id": 0, "last_id": 9}
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,12 @@ def load_fp32(directory: Path, backend: str) -> Engine:
 def scores(engine: Engine, texts: list[str]) -> list[float]:
     found = engine.classify([engine.model_text(text) for text in texts])
     return [score for answer in found if isinstance(answer, Answer) for score in answer.scores]
+
+
+def idle_requests(engine: Engine) -> list[Any]:
+    network: Any = engine.network
+    idle: list[Any] = network._idle
+    return idle
 
 
 class Output(NamedTuple):
@@ -77,6 +83,7 @@ def test_it_answers_as_pytorch_does_whatever_the_shape(both: tuple[Engine, Engin
     assert found == pytest.approx(wanted, abs=1e-4)
 
 
+@pytest.mark.skipif(torch.get_num_threads() % 2 == 1, reason="an odd number of threads runs one pass at a time")
 def test_jobs_whose_passes_run_side_by_side_get_their_own_answers(both: tuple[Engine, Engine]) -> None:
     texts = [both[0].model_text(f"{'a b ' * (number % 7)}{number}") for number in range(60)]
     jobs = {"all": both[0].steps(texts), "given up": both[0].steps(texts[:30]), "reversed": both[0].steps(texts[::-1])}
@@ -92,7 +99,7 @@ def test_jobs_whose_passes_run_side_by_side_get_their_own_answers(both: tuple[En
                 del jobs[name]
     wanted = scores(both[1], texts)
     assert [score for answer in found["all"] for score in answer.scores] == pytest.approx(wanted, abs=1e-4)
-    assert found["all"] != found["reversed"]
+    assert len(idle_requests(both[0])) > 1, "no pass has run beside another"
     backwards = [score for answer in found["reversed"][::-1] for score in answer.scores]
     assert backwards == pytest.approx(wanted, abs=1e-4)
 
@@ -150,7 +157,7 @@ def test_a_pass_that_fails_raises_and_gives_out_nothing_of_the_pass_before(direc
 
 def test_a_network_that_pytorch_would_refuse_a_text_of_is_left_to_it() -> None:
     def running(last_id: int) -> Any:
-        return prepare(Classifier(), "sum", CPU, torch.float32, "auto", most_tokens=24, last_id=last_id)
+        return prepare(Classifier(), "sum", CPU, torch.float32, "auto", **LIMITS | {"last_id": last_id})
 
     assert isinstance(running(last_id=9), OpenVinoNetwork)
     assert isinstance(running(last_id=10), OneTextARow)

@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,8 +135,9 @@ class SideBySide(OneTextARow):
 
     passes_at_once = 3
 
-    def __init__(self, engine: Engine, error: Exception) -> None:
+    def __init__(self, engine: Engine, error: Exception, *, begins: bool = True) -> None:
         super().__init__(engine.network)
+        self._begins = begins
         self.waiting = self.most_waiting = 0
         self._z = letter_z(engine)
         self._error = error
@@ -146,6 +148,8 @@ class SideBySide(OneTextARow):
         return super().forward(input_ids, text_numbers, *places)
 
     def begin(self, *laid_out: torch.Tensor) -> Callable[[], torch.Tensor]:
+        if not self._begins:
+            raise self._error
         self.waiting += 1
         self.most_waiting = max(self.most_waiting, self.waiting)
 
@@ -167,6 +171,34 @@ def test_a_pass_that_fails_beside_others_leaves_them_unharmed(engine: Engine, mo
     assert [isinstance(answer, Unanswerable) for answer in found] == ["z" in text for text in texts]
     for answer, want in zip([answer for answer in found if isinstance(answer, Answer)], wanted, strict=True):
         assert answer.scores == pytest.approx(want.scores, abs=1e-4)
+
+
+def test_a_pass_that_cannot_begin_beside_others_is_run_when_its_turn_comes(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"a {number}" for number in range(60)]
+    wanted = answers(engine, texts)
+    monkeypatch.setattr(engine, "_runner", SideBySide(engine, RuntimeError(), begins=False))
+    for answer, want in zip(answers(engine, texts), wanted, strict=True):
+        assert answer.scores == pytest.approx(want.scores, abs=1e-4)
+
+
+def test_passes_that_nobody_wants_any_more_are_waited_for(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = SideBySide(engine, RuntimeError())
+    monkeypatch.setattr(engine, "_runner", runner)
+    steps = engine.steps([f"a {number}" for number in range(60)])
+    next(steps)
+    assert runner.waiting == 2
+    steps.close()
+    assert runner.waiting == 0
+
+
+def test_the_times_of_passes_side_by_side_add_up_to_no_more_than_what_passed(directory: Path) -> None:
+    engine, passes = noted_passes(directory)
+    engine._runner = SideBySide(engine, RuntimeError())
+    began_s = time.perf_counter()
+    engine.classify([f"a {number}" for number in range(200)])
+    assert 0 < sum(done.took_s for done in passes) <= time.perf_counter() - began_s
 
 
 def test_few_passes_take_all_there_is_one_after_the_other(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

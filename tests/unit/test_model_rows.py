@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -53,9 +54,9 @@ def scores(runner: Any, rows: Sequence[Sequence[Sequence[int]]], width: int) -> 
 
 @pytest.fixture(scope="module", params=["torch", "openvino"])
 def runner(request: pytest.FixtureRequest) -> Any:
-    shared = in_rows(bert(), longest=24, last_id=39)
+    shared = in_rows(bert(), longest=24, pad_id=0)
     assert isinstance(shared, SharedRows)
-    return shared if request.param == "torch" else OpenVinoNetwork(shared, most_tokens=24, last_id=39)
+    return shared if request.param == "torch" else OpenVinoNetwork(shared, most_tokens=24, pad_id=0, last_id=39)
 
 
 @settings(max_examples=60, deadline=None)
@@ -96,32 +97,60 @@ def test_rows_are_laid_out_with_each_texts_own_number_positions_and_first_token(
 )
 def test_other_networks_have_a_row_for_each_text(network: Any, backend: str) -> None:
     classifier = network().eval()
-    running: Any = in_rows(classifier, longest=24, last_id=39)
+    running: Any = in_rows(classifier, longest=24, pad_id=0)
     assert isinstance(running, OneTextARow)
     assert not running.shares_rows
     if backend == "openvino":
-        running = OpenVinoNetwork(running, most_tokens=24, last_id=39)
-    assert agrees(running, classifier, longest=24, last_id=39)
+        running = OpenVinoNetwork(running, most_tokens=24, pad_id=0, last_id=39)
+    assert agrees(running, classifier, longest=24, pad_id=0)
 
 
 def test_a_bert_whose_scores_depend_on_the_place_in_the_row_has_a_row_for_each_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network = bert()
-    assert isinstance(in_rows(network, longest=24, last_id=39), SharedRows)
+    assert isinstance(in_rows(network, longest=24, pad_id=0), SharedRows)
     embeddings = network.bert.embeddings
     embed = embeddings.forward
     monkeypatch.setattr(embeddings, "forward", lambda **inputs: embed(**inputs | {"position_ids": None}))
-    assert type(in_rows(network, longest=24, last_id=39)) is OneTextARow
+    assert type(in_rows(network, longest=24, pad_id=0)) is OneTextARow
+
+
+def test_a_bert_that_refuses_a_text_has_a_row_for_each_text_and_says_why() -> None:
+    network = bert()
+    with capture_logs() as logs:
+        assert type(in_rows(network, longest=25, pad_id=0)) is OneTextARow  # it has 24 positions
+    assert [(line["event"], line["reason"]) for line in logs] == [("rows_not_shared", "RuntimeError")]
+
+
+def test_running_out_of_memory_is_not_taken_for_a_bert_that_cannot_share_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    network = bert()
+    monkeypatch.setattr(network.bert, "forward", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        in_rows(network, longest=24, pad_id=0)
+
+
+@pytest.mark.parametrize("pad_id", [0, 3, 39])
+def test_padding_is_hidden_whichever_token_it_is(pad_id: int) -> None:
+    torch.manual_seed(0)
+    network: Any = RobertaForSequenceClassification(RobertaConfig(**SIZES | {"max_position_embeddings": 70}))
+    network.config.pad_token_id = pad_id
+    network.eval()
+    assert agrees(OneTextARow(network), network, longest=24, pad_id=pad_id)
 
 
 def test_attention_that_would_add_a_mask_of_true_and_false_to_its_scores_never_sees_one() -> None:
     build: Any = BertForSequenceClassification._from_config
     network = build(BertConfig(**SIZES), attn_implementation="eager").eval()
-    assert type(in_rows(network, longest=24, last_id=39)) is OneTextARow
+    assert type(in_rows(network, longest=24, pad_id=0)) is OneTextARow
 
 
-@given(lengths_of_texts, st.integers(64, 4_096), st.integers(0, 1_000), st.booleans())
+@given(lengths_of_texts, st.integers(16, 4_096), st.integers(0, 1_000), st.booleans())
 def test_every_text_is_in_exactly_one_row(lengths: list[int], budget: int, pass_tokens: int, shares: bool) -> None:
     batches = micro_batches(
         lengths, most_tokens=512, max_batch_tokens=budget, pass_tokens=pass_tokens, shares_rows=shares
@@ -129,10 +158,10 @@ def test_every_text_is_in_exactly_one_row(lengths: list[int], budget: int, pass_
     assert sorted(index for batch in batches for row in batch for index in row) == list(range(len(lengths)))
     for batch in batches:
         padded = len(batch) * width(max(sum(lengths[index] for index in row) for row in batch), 512)
-        assert padded <= budget or len(batch) == 1
+        assert padded <= budget or sum(map(len, batch)) == 1
 
 
-@given(lengths_of_texts, st.integers(64, 4_096), st.integers(8, 512))
+@given(lengths_of_texts, st.integers(16, 4_096), st.integers(8, 512))
 def test_a_row_is_as_long_as_its_longest_text_padded_or_as_rows_may_become(
     lengths: list[int], budget: int, most_tokens: int
 ) -> None:
@@ -140,7 +169,7 @@ def test_a_row_is_as_long_as_its_longest_text_padded_or_as_rows_may_become(
     most = ROW_TOKENS if sum(lengths) > budget else SHORT_PASS_ROW_TOKENS
     for row in share(lengths, most_tokens, budget):
         longest = max(lengths[index] for index in row)
-        assert sum(lengths[index] for index in row) <= max(min(most, most_tokens), width(longest, most_tokens))
+        assert sum(lengths[index] for index in row) <= max(min(most, most_tokens, budget), width(longest, most_tokens))
 
 
 def test_few_texts_are_spread_over_rows_that_are_equally_long() -> None:
