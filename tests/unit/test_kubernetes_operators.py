@@ -32,8 +32,8 @@ KAFKA_TRIGGER_NAMES = {
     "version",
 }
 KEDA_MECHANISMS = {"PLAIN": "plaintext", "SCRAM-SHA-256": "scram_sha256", "SCRAM-SHA-512": "scram_sha512"}
-MEASURED_COMMENTS_PER_S = 250
-"""One member on two cores: README.md, How fast."""
+MEASURED_COMMENTS_PER_S = 466
+"""One member on two cores: deploy/CAPACITY.md."""
 
 
 def scaled_object(name: str) -> dict[str, Any]:
@@ -107,8 +107,8 @@ def test_members_are_taken_away_slowly_and_once_in_ten_minutes(name: str) -> Non
     assert behavior["scaleUp"]["stabilizationWindowSeconds"] > 0, "a rebalance's own lag would scale"
 
 
-def test_the_lag_threshold_is_twenty_seconds_of_a_members_work() -> None:
-    assert int(kafka_trigger("cpu")["metadata"]["lagThreshold"]) == 20 * MEASURED_COMMENTS_PER_S
+def test_the_lag_threshold_is_twenty_to_thirty_seconds_of_a_members_work() -> None:
+    assert 20 <= int(kafka_trigger("cpu")["metadata"]["lagThreshold"]) / MEASURED_COMMENTS_PER_S <= 30
 
 
 def test_keda_speaks_a_kafka_version_that_kafka_4_still_takes() -> None:

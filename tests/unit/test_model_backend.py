@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from structlog.testing import capture_logs
 
 from consumer.answer import Answer
 from consumer.model import Engine, ModelError, backend, load_engine
-from consumer.model.backend import prepare
+from consumer.model.backend import NICENESS, prepare
 from consumer.model.device import pass_tokens
 from consumer.model.openvino_network import OpenVinoNetwork, UnusableError
 from consumer.model.rows import OneTextARow, lay_out
@@ -102,6 +103,16 @@ def test_jobs_whose_passes_run_side_by_side_get_their_own_answers(both: tuple[En
     assert len(idle_requests(both[0])) > 1, "no pass has run beside another"
     backwards = [score for answer in found["reversed"][::-1] for score in answer.scores]
     assert backwards == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there threads have priorities of their own")
+def test_its_threads_let_all_others_go_first(directory: Path) -> None:
+    engine = load_fp32(directory, "openvino")
+    engine.classify([engine.model_text(f"text {number}") for number in range(200)])
+    tasks = Path("/proc/self/task")
+    nice = {task.name: int((task / "stat").read_text().rpartition(")")[2].split()[16]) for task in tasks.iterdir()}
+    assert NICENESS in nice.values()
+    assert nice[str(threading.get_native_id())] == 0, "the thread that loads it stays as it was"
 
 
 def test_its_answers_may_stand_in_for_pytorchs(both: tuple[Engine, Engine]) -> None:
