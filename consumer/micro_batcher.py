@@ -35,8 +35,8 @@ sits out a pass of it, and callers judged by that would be refused, and turns st
 WAIT_SHARE = 0.5
 """How much of a caller's deadline the texts before its own may take, at the rate of late. That rate halves where the
 stream begins to take every other pass, or more where passes are small, and falls further while thousands of callers are
-refused; who was let in before shall have an answer still. With less, callers are refused without need: at 80 % of the
-capacity one in 200 with two fifths, while at three times the capacity one in a hundred waited 5.3 s of 10."""
+refused; who was let in before shall have an answer still. With two fifths one caller in 200 was refused at 80 % of the
+capacity without need; with a half none was, and at three times the capacity one in a hundred waited 6.8 s of 10."""
 MOST_RETRY_S = 60.0
 
 

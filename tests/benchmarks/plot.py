@@ -29,7 +29,7 @@ def _draw(plot: str, figures: Sequence[Figure], directory: Path) -> Path:
     (_bars if isinstance(point.x, str) else _lines)(axes, shown)
     axes.set(title=plot, xlabel=point.x_label, ylabel=first.unit)
     axes.set_ylim(bottom=0)
-    axes.legend()
+    canvas.legend(loc="outside right upper")
     axes.grid(alpha=0.3)
     path = directory / f"{plot.lower().replace(' ', '-').replace(',', '')}.png"
     canvas.savefig(path, dpi=120)
