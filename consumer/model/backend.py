@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -74,7 +75,9 @@ def _with_patient_threads(make: Callable[[], OpenVinoNetwork]) -> OpenVinoNetwor
 
 def _be_patient() -> None:
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        thread = threading.get_native_id()
+        with suppress(OSError):  # a sandbox may forbid it; a process that is as patient already may not go back
+            os.setpriority(os.PRIO_PROCESS, thread, max(NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def _require_openvino(device: torch.device, dtype: torch.dtype) -> None:
