@@ -67,6 +67,19 @@ def batcher_of(engine: PassEngine, max_waiting_texts: int = 1_024) -> Iterator[M
         batcher.close(DEADLINE_S)
 
 
+def interleaved(jobs: dict[str, Generator[None, None, Answers]]) -> dict[str, Answers]:
+    """What jobs answer that take turns, a step each, until all are done."""
+    found: dict[str, Answers] = {}
+    while jobs:
+        for name, steps in list(jobs.items()):
+            try:
+                next(steps)
+            except StopIteration as done:
+                found[name] = done.value
+                del jobs[name]
+    return found
+
+
 def results(futures: "Sequence[Future[Answer | Unanswerable]]") -> Answers:
     return [future.result(DEADLINE_S) for future in futures]
 

@@ -76,6 +76,10 @@ def counts(metrics: str) -> Counts:
     }
     worked = {stage: values[f"{STAGE.name}_sum", stage] for stage in STAGES}
     model = values[f"{PASS_SECONDS.name}_sum", ""]
-    beside = {BESIDE_THE_MODEL if stage == "classify" else stage: seconds for stage, seconds in worked.items()}
-    beside[BESIDE_THE_MODEL] -= model
-    return Counts(values[COMMENTS_READ.name, ""], {"prepare": beside.pop("prepare"), MODEL: model, **beside})
+    seconds = {
+        "prepare": worked["prepare"],
+        MODEL: model,
+        BESIDE_THE_MODEL: worked["classify"] - model,
+        "publish": worked["publish"],
+    }
+    return Counts(values[COMMENTS_READ.name, ""], seconds)

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from consumer.answer import Answer
+from consumer.micro_batcher import Answers
 from consumer.model import Engine, ModelError, backend, load_engine
 from consumer.model.backend import NICENESS, prepare
 from consumer.model.device import pass_tokens
 from consumer.model.openvino_network import OpenVinoNetwork, UnusableError
 from consumer.model.rows import OneTextARow, lay_out
+from tests.pass_engine import interleaved
 from tests.tiny_models import save_classifier
 
 CPU = torch.device("cpu")
@@ -40,7 +42,10 @@ def load_fp32(directory: Path, backend: str) -> Engine:
 
 
 def scores(engine: Engine, texts: list[str]) -> list[float]:
-    found = engine.classify([engine.model_text(text) for text in texts])
+    return scores_in(engine.classify([engine.model_text(text) for text in texts]))
+
+
+def scores_in(found: Answers) -> list[float]:
     return [score for answer in found if isinstance(answer, Answer) for score in answer.scores]
 
 
@@ -87,22 +92,16 @@ def test_it_answers_as_pytorch_does_whatever_the_shape(both: tuple[Engine, Engin
 @pytest.mark.skipif(torch.get_num_threads() % 2 == 1, reason="an odd number of threads runs one pass at a time")
 def test_jobs_whose_passes_run_side_by_side_get_their_own_answers(both: tuple[Engine, Engine]) -> None:
     texts = [both[0].model_text(f"{'a b ' * (number % 7)}{number}") for number in range(60)]
-    jobs = {"all": both[0].steps(texts), "given up": both[0].steps(texts[:30]), "reversed": both[0].steps(texts[::-1])}
-    found: dict[str, Any] = {}
-    for turn in range(1_000):
-        if turn == 2:
-            jobs.pop("given up").close()
-        for name, steps in list(jobs.items()):
-            try:
-                next(steps)
-            except StopIteration as done:
-                found[name] = done.value
-                del jobs[name]
+    forwards, given_up, backwards = (both[0].steps(some) for some in (texts, texts[:30], texts[::-1]))
+    for _ in range(2):
+        for steps in (forwards, given_up, backwards):
+            next(steps)
+    given_up.close()
+    found = interleaved({"forwards": forwards, "backwards": backwards})
     wanted = scores(both[1], texts)
-    assert [score for answer in found["all"] for score in answer.scores] == pytest.approx(wanted, abs=1e-4)
+    assert scores_in(found["forwards"]) == pytest.approx(wanted, abs=1e-4)
     assert len(idle_requests(both[0])) > 1, "no pass has run beside another"
-    backwards = [score for answer in found["reversed"][::-1] for score in answer.scores]
-    assert backwards == pytest.approx(wanted, abs=1e-4)
+    assert scores_in(found["backwards"][::-1]) == pytest.approx(wanted, abs=1e-4)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there threads have priorities of their own")

@@ -11,6 +11,7 @@ from consumer.answer import Answer, ModelPass, Unanswerable
 from consumer.model import Engine, ModelError, load_engine
 from consumer.model.packing import width
 from consumer.model.rows import OneTextARow
+from tests.pass_engine import interleaved
 from tests.tiny_models import MAX_TOKENS, save_classifier
 
 Forward = Callable[..., Any]
@@ -304,16 +305,10 @@ def test_other_texts_may_be_classified_between_two_steps(directory: Path) -> Non
     engine, _ = noted_passes(directory)
     texts = [f"{'a ' * (n % 9)}{n}" for n in range(40)]
     alone = [answer for answer in engine.classify(texts) if isinstance(answer, Answer)]
-    jobs = {"stream": engine.steps(texts), "callers": engine.steps(texts[::-1])}
-    found: dict[str, list[Answer]] = {}
-    while jobs:
-        for name, steps in list(jobs.items()):
-            try:
-                next(steps)
-            except StopIteration as done:
-                found[name] = done.value
-                del jobs[name]
+    found = interleaved({"stream": engine.steps(texts), "callers": engine.steps(texts[::-1])})
     for stream, caller, want in zip(found["stream"], found["callers"][::-1], alone, strict=True):
+        assert isinstance(stream, Answer)
+        assert isinstance(caller, Answer)
         assert stream.scores == pytest.approx(want.scores, abs=1e-4)
         assert caller.scores == pytest.approx(want.scores, abs=1e-4)
 
