@@ -24,7 +24,8 @@ both_protocols = pytest.mark.parametrize("protocol", ["classic", "consumer"])
 
 def send(settings: Settings, numbers: range) -> None:
     """Comments into partition 0, whose offsets are their numbers."""
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    # Otherwise a batch that is tried again, of a topic made a moment ago, comes behind later ones.
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, "enable.idempotence": True})
     for n in numbers:
         producer.produce(
             settings.input_topic, comment(f"c-{n}", f"text {n}"), partition=0, headers=[("number", str(n))]
