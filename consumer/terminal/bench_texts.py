@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 from consumer import demo_data
@@ -30,13 +30,14 @@ def unique_texts(seed: int = 0) -> Iterator[str]:
         yield " ".join([*picked, f"{seed}.{number}"])
 
 
-def with_repeats(texts: Iterator[str], share: float, seed: int = 0) -> Iterator[str]:
-    """`texts`, but this share of them (0 to 1) is one of the last `REMEMBERED` new ones again.
+def with_repeats(texts: Iterator[str], share: float, seed: int = 0, before: Sequence[str] = ()) -> Iterator[str]:
+    """`texts`, but this share of them (0 to 1) is one of the last `REMEMBERED` new ones again, of which the latest were
+    those `before`.
 
-    The first `REMEMBERED` are always new.
+    Until there have been `REMEMBERED`, all are new.
     """
     chance = Random(seed)  # noqa: S311 - not for secrets
-    recent: deque[str] = deque(maxlen=REMEMBERED)
+    recent: deque[str] = deque(before, maxlen=REMEMBERED)
     while True:
         if len(recent) == REMEMBERED and chance.random() < share:
             yield recent[chance.randrange(REMEMBERED)]

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from consumer.kafka.embedded import FETCH_WAIT_MAX_MS
 from consumer.settings import Settings
 from tests.benchmarks.environments import REPOSITORY
 from tests.benchmarks.rig import DEAD_LETTER_TOPIC, Rig, StreamError
@@ -25,6 +24,8 @@ class Lane(NamedTuple):
     input: str
     output: str
     group: str
+    fetch_wait_max_ms: int
+    """How long the broker may keep a fetch that it has nothing for."""
 
 
 class Command(NamedTuple):
@@ -39,7 +40,7 @@ Contender = Callable[[Lane], Command]
 
 def lane(here: Rig, comments: str) -> Lane:
     """A lane with a group and a topic of results of its own."""
-    return Lane(here.bootstrap, comments, here.topic("results"), here.name("group"))
+    return Lane(here.bootstrap, comments, here.topic("results"), here.name("group"), here.fetch_wait_max_ms)
 
 
 def ours(model: bool = True, **extra: str) -> Contender:
@@ -58,7 +59,7 @@ def member_settings(where: Lane) -> Settings:
     told = {
         "kafka_bootstrap_servers": where.bootstrap,
         "kafka_group_id": where.group,
-        "kafka_extra_config": json.dumps({"fetch.wait.max.ms": FETCH_WAIT_MAX_MS}),
+        "kafka_extra_config": json.dumps({"fetch.wait.max.ms": where.fetch_wait_max_ms}),
         "input_topic": where.input,
         "results_topic": where.output,
         "dead_letter_topic": DEAD_LETTER_TOPIC,
@@ -70,7 +71,7 @@ def peer(name: str, python: Path, *options: str) -> Contender:
     """The stream peer in `peers/<name>`, run by the interpreter of its own environment."""
 
     def command(where: Lane) -> Command:
-        told = [part for field, value in where._asdict().items() for part in (f"--{field}", value)]
+        told = [part for field, value in where._asdict().items() for part in (f"--{field}", str(value))]
         return Command([python, "-m", f"tests.benchmarks.peers.{name}.peer", *told, *options], peer_environment())
 
     return command

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from consumer.terminal.bench_texts import unique_texts, with_repeats
+from consumer.terminal.bench_texts import REMEMBERED, unique_texts, with_repeats
 
 SEED = 7
 REPEATED_SHARE = 0.9
@@ -14,9 +14,14 @@ def unique(count: int) -> list[str]:
     return list(islice(unique_texts(SEED), count))
 
 
-def repeated(count: int) -> list[str]:
-    """A stream as in a wave of spam: nine of ten texts are one of the last 500 new ones again."""
-    return list(islice(with_repeats(unique_texts(SEED), REPEATED_SHARE, SEED), count))
+def repeated(count: int, streams: int = 1) -> list[str]:
+    """As in a wave of spam: 500 new texts, then nine of ten are one of the last 500 new ones again. Of several streams,
+    a text of each in turn; they have the first 500 in common, and repeat no other of another's: who reads thousands
+    from one partition before the next, as Kafka gives them where they lie already, still meets nine of ten again."""
+    first = list(islice(unique_texts(SEED), REMEMBERED))
+    seeds = range(SEED + 1, SEED + 1 + streams)
+    endless = [with_repeats(unique_texts(seed), REPEATED_SHARE, seed, first) for seed in seeds]
+    return [*first[:count], *(next(endless[number % streams]) for number in range(REMEMBERED, count))]
 
 
 def of_characters(count: int, characters: int) -> list[str]:

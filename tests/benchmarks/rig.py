@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from pydantic_core import to_json
 
-from consumer.kafka.embedded import embedded_broker
+from consumer.kafka.embedded import FETCH_WAIT_MAX_MS, embedded_broker
 from consumer.kafka.publisher import produce
 from tests.brokers import apache_kafka
 from tests.waiting import wait_until
@@ -25,6 +25,8 @@ LOOKS_EVERY_S = 0.05
 """A look costs the broker a request and this process about a millisecond."""
 STARTED_WITHIN_S = 120.0
 READ_AT_ONCE, READ_WITHIN_S = 10_000, 2.0
+FETCH_WAIT_DEFAULT_MS = 500
+BY_KEY = -1
 QUIET: dict[str, str | int | float | bool] = {"log_level": 2}
 
 
@@ -54,6 +56,11 @@ class Rig:
         """What it is, for the reader."""
         return "librdkafka's mock cluster" if self.embedded else "Apache Kafka"
 
+    @property
+    def fetch_wait_max_ms(self) -> int:
+        """Kafka answers a waiting fetch as soon as there is something, the mock cluster only when the wait is over."""
+        return FETCH_WAIT_MAX_MS if self.embedded else FETCH_WAIT_DEFAULT_MS
+
     def name(self, kind: str) -> str:
         """A name that was not used before."""
         return f"{kind}-{next(self._numbers)}"
@@ -76,13 +83,15 @@ class Rig:
         wait_until(ready)
         return topic
 
-    def filled(self, texts: Sequence[str], keys: Iterable[str] | None = None) -> str:
-        """A new topic with a comment for each text, all of them acknowledged; `keys` are theirs, else their ids."""
+    def filled(self, texts: Sequence[str], keys: Iterable[str] | None = None, *, in_turn: bool = False) -> str:
+        """A new topic with a comment for each text, all of them acknowledged; `keys` are theirs, else their ids. The
+        partition is that of the key, or each `in_turn`."""
         topic = self.topic("comments")
         producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 50, "compression.type": "lz4"} | QUIET)
         ids = [f"b-{number}" for number in range(len(texts))]
-        for comment_id, key, text in zip(ids, ids if keys is None else keys, texts, strict=True):
-            produce(producer, topic, value=to_json({"id": comment_id, "text": text}), key=key)
+        for number, (key, text) in enumerate(zip(ids if keys is None else keys, texts, strict=True)):
+            value = to_json({"id": ids[number], "text": text})
+            produce(producer, topic, value=value, key=key, partition=number % PARTITIONS if in_turn else BY_KEY)
         if unsent := producer.flush(60):
             raise StreamError(f"{unsent} comments could not be sent")
         return topic

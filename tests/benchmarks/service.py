@@ -15,7 +15,7 @@ from consumer.terminal.bench_figures import measured
 from tests.benchmarks import corpus
 from tests.benchmarks.contenders import Command, Running, ours, peer_environment, running
 from tests.benchmarks.environments import python_of
-from tests.benchmarks.rig import StreamError, rig
+from tests.benchmarks.rig import PARTITIONS, StreamError, rig
 from tests.benchmarks.sampling import Figure, Reach, Run, in_turns, ratio
 from tests.benchmarks.streams import COMMENTS, OURS, WARM_CACHE, stream_rate_per_s
 
@@ -32,7 +32,10 @@ def run(told: Run) -> list[Figure]:
         port = free_port()
         with running(here, "flask", _flask(told, port)) as flask:
             _wait_until_it_answers(flask, port)
-            unique, repeated = here.filled(corpus.unique(COMMENTS)), here.filled(corpus.repeated(COMMENTS))
+            unique, repeated = (
+                here.filled(corpus.unique(COMMENTS)),
+                here.filled(corpus.repeated(COMMENTS, PARTITIONS), in_turn=True),
+            )
             rates = in_turns(
                 {
                     "stream": partial(stream_rate_per_s, here, told, OURS, ours(), unique, COMMENTS),

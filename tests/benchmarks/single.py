@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from confluent_kafka import Consumer, Producer, TopicPartition
 from pydantic_core import to_json
 
-from consumer.kafka.embedded import FETCH_WAIT_MAX_MS
 from tests.benchmarks.contenders import Lane, Running
 from tests.benchmarks.rig import PARTITIONS, QUIET, STARTED_WITHIN_S, StreamError
 
@@ -45,7 +44,7 @@ class SingleClient:
 def single_client(where: Lane, stream: Running) -> Iterator[SingleClient]:
     """A client that waits for nothing but the stream."""
     common = {"bootstrap.servers": where.bootstrap} | QUIET
-    reader = Consumer(common | {"group.id": f"{where.group}-reader", "fetch.wait.max.ms": FETCH_WAIT_MAX_MS})
+    reader = Consumer(common | {"group.id": f"{where.group}-reader", "fetch.wait.max.ms": where.fetch_wait_max_ms})
     reader.assign([TopicPartition(where.output, number, 0) for number in range(PARTITIONS)])
     try:
         yield SingleClient(where, stream, Producer(common | {"linger.ms": 0}), reader)

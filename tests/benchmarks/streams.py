@@ -15,7 +15,7 @@ from tests.benchmarks import corpus
 from tests.benchmarks.contenders import Contender, lane, ours, peer, running
 from tests.benchmarks.engines import LIMITS, started
 from tests.benchmarks.environments import python_of
-from tests.benchmarks.rig import Rig, StreamError, rate_per_s, rig
+from tests.benchmarks.rig import PARTITIONS, Rig, StreamError, rate_per_s, rig
 from tests.benchmarks.sampling import Figure, Reach, Run, fastest, in_turns, ratio
 from tests.benchmarks.scaling import scale
 from tests.benchmarks.stages import stage_times
@@ -28,8 +28,8 @@ HOST_PATH_COMMENTS = 400_000
 """They fit into the embedded broker, which forgets what is above 5 MB a partition: they are compressed."""
 WINDOW_S, QUICK_WINDOW_S = 8.0, 3.0
 
-WARM_CACHE = 2 * REMEMBERED
-"""Comments until nine of ten have been seen."""
+WARM_CACHE = 5 * REMEMBERED
+"""Comments of one partition until nearly all that is repeated at first has been seen."""
 NO_CACHE = 300
 """Comments of a peer that remembers nothing: one batch and the beginning of the next, which takes it seconds."""
 OURS, CACHED = "ours", " with our cache"
@@ -102,7 +102,7 @@ def unique_texts(here: Rig, told: Run) -> list[Figure]:
 
 def repeats(here: Rig, told: Run) -> list[Figure]:
     """Nine of ten texts have been seen: the peers as they are, then with our cache given to them."""
-    comments = here.filled(corpus.repeated(REPEATED_COMMENTS))
+    comments = here.filled(corpus.repeated(REPEATED_COMMENTS, PARTITIONS), in_turn=True)
     with_cache = {OURS: ours(), **_peers(told, "--cache")}
     turns = _turns(here, told, with_cache, comments, REPEATED_COMMENTS, warm_up=WARM_CACHE)
     turns |= _turns(here, told, _peers(told), comments, REPEATED_COMMENTS, warm_up=NO_CACHE)

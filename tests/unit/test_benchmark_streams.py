@@ -11,7 +11,7 @@ from consumer.telemetry.metrics import Metrics
 from tests.benchmarks import rig
 from tests.benchmarks.peers.classifier import Classifier
 from tests.benchmarks.rig import Look, Rig, StreamError, rate_per_s
-from tests.benchmarks.stages import BESIDE_THE_MODEL, MODEL, counts
+from tests.benchmarks.stages import MODEL, Counts, counts
 
 
 class CountedRig:
@@ -67,13 +67,13 @@ def test_a_stream_that_ended_is_not_waited_for() -> None:
         rate(dead=True)
 
 
-def test_the_models_share_of_a_stage_is_read_from_the_members_own_metrics() -> None:
+def test_the_time_of_each_part_is_read_from_the_members_own_metrics() -> None:
     metrics = Metrics()
     for stage, seconds in (("prepare", 1.0), ("classify", 4.0), ("publish", 2.0), ("classify", 6.0)):
         metrics.worked(stage, 0.5, seconds)
     metrics.model_pass(ModelPass(texts=8, tokens=100, padded_tokens=128, took_s=9.0))
-    found = counts(generate_latest(metrics.registry).decode())
-    assert found.seconds == {"prepare": 1.0, MODEL: 9.0, BESIDE_THE_MODEL: 1.0, "publish": 2.0}
+    found = counts(generate_latest(metrics.registry).decode(), at_s=3.0)
+    assert found == Counts(3.0, 0.0, {"prepare": 1.0, MODEL: 9.0, "publish": 2.0})
 
 
 class CountingPipeline:

@@ -68,6 +68,15 @@ def test_the_texts_are_the_same_in_every_run_and_nine_of_ten_of_a_wave_are_repea
     assert corpus.unique(100) == corpus.unique(100)
     assert len(set(corpus.unique(3_000))) == 3_000
     assert len(set(corpus.repeated(10_000)[500:])) == pytest.approx(1_450, rel=0.1)
+    streams = corpus.repeated(40_000, 4)
+    assert streams[:500] == corpus.repeated(500)
+    for stream in range(4):
+        own, others = (
+            set(streams[stream::4]),
+            {text for number in range(4) if number != stream for text in streams[number::4]},
+        )
+        assert len(own) == pytest.approx(1_450, rel=0.1)
+        assert own & others <= set(streams[:500])
 
 
 def test_figures_are_printed_with_their_reach_and_points_are_drawn(tmp_path: Path) -> None:

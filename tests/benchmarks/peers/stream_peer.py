@@ -13,6 +13,7 @@ class Options(NamedTuple):
     input: str
     output: str
     group: str
+    fetch_wait_max_ms: int
     model: str
     cache: bool
 
@@ -22,6 +23,7 @@ def options() -> Options:
     parser = argparse.ArgumentParser()
     for name in ("bootstrap", "input", "output", "group"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--fetch_wait_max_ms", type=int, required=True)
     parser.add_argument("--model", default="", help="a model directory; the loops without a model need none")
     parser.add_argument("--cache", action="store_true", help="remember the answers of this process")
     return Options(**vars(parser.parse_args()))

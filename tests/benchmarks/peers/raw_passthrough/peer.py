@@ -14,7 +14,7 @@ def consumer(told: Options) -> Consumer:
     """Its offsets are stored and committed by librdkafka."""
     return Consumer(
         {"bootstrap.servers": told.bootstrap, "group.id": told.group, "auto.offset.reset": "earliest"}
-        | {"fetch.wait.max.ms": 5}  # the embedded broker answers an idle fetch no sooner
+        | {"fetch.wait.max.ms": told.fetch_wait_max_ms}
     )
 
 
