@@ -174,9 +174,7 @@ def run_pipeline(
         stack.callback(cache.close)
         cache_key = key_function(engine.fingerprint, settings.cache_secret.get_secret_value())
         # Closed after the source, so that leaving the group does not wait for HTTP callers.
-        shared = (
-            share_model(settings, services, engine, cache, cache_key, judge, stack) if services.has_server else None
-        )
+        batcher = share_model(settings, services, engine, cache, cache_key, judge, stack)
         assignment = Assignment()
         services.health.require("group", lambda: "" if assignment.joined else "this member has not joined it yet")
         services.metrics.watch_assignment(assignment)
@@ -197,7 +195,7 @@ def run_pipeline(
         pipeline = Pipeline(
             source=source,
             in_flight=assignment,
-            engine=shared or engine,
+            engine=batcher,
             cache=cache,
             outputs=outputs,
             cache_key=cache_key,

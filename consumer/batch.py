@@ -2,10 +2,11 @@
 checkpointed."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from consumer.answer import Answer
+from consumer.answer import Answer, Unanswerable
 from consumer.verdict import Verdict
 from schemas import AnsweredBy, DeadLetterReason
 
@@ -47,6 +48,13 @@ class Lease:
     acknowledged: int | None = None
 
 
+class Asked(NamedTuple):
+    """Where the model's answer to a text will be: at `position` of `answers`, which raises when the model is broken."""
+
+    answers: "Future[list[Answer | Unanswerable]]"
+    position: int
+
+
 @dataclass(slots=True, eq=False)
 class Item:
     """One record on its way; each stage fills in its part, and exactly one of `answer` and `refusal` is set at the
@@ -57,6 +65,7 @@ class Item:
     comment_id: str = ""
     model_text: str = ""
     cache_key: bytes = b""
+    asked: Asked | None = None
     answer: Answer | None = None
     answered_by: AnsweredBy = "model"
     refusal: Refusal | None = None

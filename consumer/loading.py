@@ -11,7 +11,6 @@ from consumer.model.calibration import Calibration
 from consumer.model.engine import Engine
 from consumer.model.labels import TagGroups
 from consumer.model.load import load_engine
-from consumer.parts import Engine as PipelineEngine
 from consumer.policy import Policy, PolicyError, never_reviewed
 from consumer.settings import Settings
 from consumer.settings_parsing import SettingsError
@@ -21,7 +20,7 @@ from schemas import ModelInfo
 log = structlog.get_logger()
 
 
-class LoadedModel(PipelineEngine, SteppedEngine, Protocol):
+class LoadedModel(SteppedEngine, Protocol):
     """A model that can be run, and what there is to know about it."""
 
     @property

@@ -1,6 +1,7 @@
 """What the pipeline asks of its parts; each can be tested alone, and stands behind one of these."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Protocol
 
 from consumer.answer import Answer, Unanswerable
@@ -15,9 +16,9 @@ class Engine(Protocol):
         """The text as the model sees it. Called from the prepare stage."""
         ...
 
-    def classify(self, model_texts: Sequence[str]) -> list[Answer | Unanswerable]:
-        """One answer per text, in order; raises when the model itself is broken. Called from the classify stage
-        only."""
+    def begin(self, model_texts: Sequence[str]) -> "Future[list[Answer | Unanswerable]]":
+        """Ask for one answer per text, in order, and return at once; what is returned raises when the model itself is
+        broken. Called from the prepare stage."""
         ...
 
 
@@ -26,10 +27,6 @@ class Cache(Protocol):
 
     def lookup(self, keys: Iterable[bytes]) -> Mapping[bytes, tuple[Answer, AnsweredBy]]:
         """Look in memory, then in Redis."""
-        ...
-
-    def in_memory(self, keys: Iterable[bytes]) -> Mapping[bytes, Answer]:
-        """Look in memory only."""
         ...
 
     def store(self, answers: Mapping[bytes, Answer]) -> None:

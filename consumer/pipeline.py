@@ -8,7 +8,8 @@ from typing import Any
 import structlog
 
 from consumer.answer import Answer, Unanswerable
-from consumer.batch import Batch, Item, Refusal
+from consumer.asking import Asking
+from consumer.batch import Batch, Refusal
 from consumer.decode import decode
 from consumer.errors import ReaderError
 from consumer.health import Vital
@@ -31,7 +32,8 @@ class PipelineError(ReaderError):
 
 
 class Pipeline:
-    """Joins the parts: while one batch is in the model, the next is decoded and looked up, the previous one published.
+    """Joins the parts: while one batch is in the model, the next ones are decoded, looked up and handed to it, the
+    previous one published.
 
     Queues are first in, first out, so offsets are committed in order.
     """
@@ -56,6 +58,7 @@ class Pipeline:
         self._source = source
         self._in_flight = in_flight
         self._engine = engine
+        self._asking = Asking(engine)
         self._cache = cache
         self._outputs = outputs
         self._cache_key = cache_key
@@ -175,7 +178,7 @@ class Pipeline:
         )
 
     def _prepare(self, batch: Batch) -> None:
-        """Decode, clean, and answer what has been seen before."""
+        """Decode, clean, answer what has been seen before, and ask the model for the rest."""
         for item in batch.waiting():
             decoded = decode(item.record.value)
             if isinstance(decoded, Refusal):
@@ -189,24 +192,22 @@ class Pipeline:
         for item in waiting:
             if item.cache_key in found:
                 item.answer, item.answered_by = found[item.cache_key]
+        self._asking.ask([item for item in batch.waiting() if item.lease.valid])
 
     def _classify(self, batch: Batch) -> None:
-        """Run the model on what is left, each text once; what the batch before this one just answered is in memory by
-        now."""
-        waiting = [item for item in batch.waiting() if item.lease.valid]
-        remembered = self._cache.in_memory([item.cache_key for item in waiting])
-        by_key: dict[bytes, list[Item]] = {}
-        for item in waiting:
-            by_key.setdefault(item.cache_key, []).append(item)
-        missing = [key for key in by_key if key not in remembered]
-        answers = (
-            dict(zip(missing, self._engine.classify([by_key[key][0].model_text for key in missing]), strict=True))
-            if missing
-            else {}
-        )
-        for key, items in by_key.items():
-            _settle(items, remembered[key] if key in remembered else answers[key], from_memory=key in remembered)
-        self._cache.store({key: answer for key, answer in answers.items() if isinstance(answer, Answer)})
+        """Wait for the model's answers, and remember them."""
+        new: dict[bytes, Answer] = {}
+        for item in batch.items:
+            if item.asked is None:
+                continue
+            answer = item.asked.answers.result()[item.asked.position]
+            if isinstance(answer, Unanswerable):
+                item.refusal = Refusal(DeadLetterReason.TEXT_FAILS_MODEL, answer.detail)
+            else:
+                item.answer = answer
+                if item.answered_by == "model":
+                    new[item.cache_key] = answer
+        self._cache.store(new)
 
     def _publish(self, batch: Batch) -> None:
         """Publish and checkpoint what this member still holds; the rest belongs to another member now."""
@@ -225,14 +226,3 @@ class Pipeline:
     def _between_publishing(self) -> float:
         self._progress.report()
         return self._checkpoint.serve()
-
-
-def _settle(items: list[Item], answer: Answer | Unanswerable, *, from_memory: bool) -> None:
-    """Give equal texts of a batch their answer: the first is the model's, the others are repeats answered from
-    memory."""
-    for position, item in enumerate(items):
-        if isinstance(answer, Unanswerable):
-            item.refusal = Refusal(DeadLetterReason.TEXT_FAILS_MODEL, answer.detail)
-        else:
-            item.answer = answer
-            item.answered_by = "memory" if from_memory or position else "model"

@@ -18,6 +18,9 @@ from consumer.telemetry.metrics import Metrics
 from consumer.telemetry.tracing import open_tracing
 from consumer.verdict import Judge
 
+NOBODY_WAITS_S = 1.0
+"""For the model to end in, where no HTTP caller is owed an answer."""
+
 
 class ServerGoneError(ReaderError):
     """The HTTP server's thread ended although nobody asked it to."""
@@ -39,7 +42,7 @@ class Services:
 
     @property
     def failed(self) -> bool:
-        """Whether the model that HTTP callers share broke, or their server ended, so that the process must end."""
+        """Whether the model broke, or the HTTP server ended, so that the process must end."""
         return not self.server_alive() or (self.batcher is not None and self.batcher.error is not None)
 
     def model_pass(self, done: ModelPass) -> None:
@@ -57,7 +60,7 @@ class Services:
         if self.batcher is not None and (error := self.batcher.error) is not None:
             # Only messages of our own are passed on; another library's may quote a text.
             why = str(error) if isinstance(error, ReaderError) else "its log line has the frames"
-            raise ModelGoneError(f"the model failed for an HTTP caller with {type(error).__name__}: {why}")
+            raise ModelGoneError(f"the model failed with {type(error).__name__}: {why}")
 
 
 def open_services(
@@ -83,9 +86,9 @@ def share_model(
     judge: Judge,
     stack: ExitStack,
 ) -> MicroBatcher:
-    """Let HTTP callers use `engine` from now on; the stream has it through what is returned."""
+    """Let `engine` be used from now on: by HTTP callers, and by the stream through what is returned."""
     batcher = MicroBatcher(engine, settings.http_max_waiting_texts)
-    stack.callback(batcher.close, timeout_s=settings.shutdown_timeout_s)
+    stack.callback(batcher.close, timeout_s=settings.shutdown_timeout_s if services.has_server else NOBODY_WAITS_S)
     stack.callback(services.stop_server)  # before the batcher is closed: requests that came are still answered
     labels = full_names(engine.tag_groups.label_names())
     services.batcher = batcher

@@ -51,11 +51,10 @@ class WordEngine:
         time.sleep(self.seconds_per_text * len(model_texts))
         return [_answer(text) for text in model_texts]
 
-    def steps(self, model_texts: Sequence[str]) -> Generator[None, None, list[Answer | Unanswerable]]:
+    def steps(self, model_texts: Sequence[str]) -> Generator[bool, None, list[Answer | Unanswerable]]:
         answers = []
         for start in range(0, len(model_texts), 8):
-            if start:
-                yield
+            yield False
             answers += self.classify(model_texts[start : start + 8])
         return answers
 
@@ -81,9 +80,6 @@ class DictCache:
         wanted = list(keys)
         self.asked.extend(wanted)
         return {key: (self.answers[key], "redis") for key in wanted if key in self.answers}
-
-    def in_memory(self, keys: Iterable[bytes]) -> Mapping[bytes, Answer]:
-        return {key: self.answers[key] for key in keys if key in self.answers}
 
     def store(self, answers: Mapping[bytes, Answer]) -> None:
         self.answers.update(answers)

@@ -13,10 +13,15 @@ DEADLINE_S = 30.0
 
 
 class PassEngine:
-    """Runs `texts_per_pass` texts at a time, each pass when a test lets it; remembers passes in their order."""
+    """Runs `texts_per_pass` texts at a time, each pass when a test lets it; remembers passes in their order.
 
-    def __init__(self, texts_per_pass: int = 1) -> None:
+    Of a job's passes `passes_at_once` have begun when one is waited for.
+    """
+
+    def __init__(self, texts_per_pass: int = 1, passes_at_once: int = 1) -> None:
         self.texts_per_pass = texts_per_pass
+        self.passes_at_once = passes_at_once
+        self.jobs: list[list[str]] = []
         self.passes: list[list[str]] = []
         self.begun = threading.Semaphore(0)
         self.error: Exception | None = None
@@ -33,11 +38,12 @@ class PassEngine:
     def model_text(self, text: str) -> str:
         return text
 
-    def steps(self, model_texts: Sequence[str]) -> Generator[None, None, Answers]:
+    def steps(self, model_texts: Sequence[str]) -> Generator[bool, None, Answers]:
         answers: Answers = []
+        self.jobs.append(list(model_texts))
+        ahead = self.texts_per_pass * self.passes_at_once
         for start in range(0, len(model_texts), self.texts_per_pass):
-            if start:
-                yield
+            yield self.passes_at_once > 1 and start + ahead > len(model_texts)
             texts = list(model_texts[start : start + self.texts_per_pass])
             self.begun.release()
             if not self._open:
@@ -67,7 +73,7 @@ def batcher_of(engine: PassEngine, max_waiting_texts: int = 1_024) -> Iterator[M
         batcher.close(DEADLINE_S)
 
 
-def interleaved(jobs: dict[str, Generator[None, None, Answers]]) -> dict[str, Answers]:
+def interleaved(jobs: dict[str, Generator[bool, None, Answers]]) -> dict[str, Answers]:
     """What jobs answer that take turns, a step each, until all are done."""
     found: dict[str, Answers] = {}
     while jobs:

@@ -11,6 +11,7 @@ from consumer.dead_letter_alarm import DeadLetterAlarm
 from consumer.health import Vital
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.publisher import PublishError
+from consumer.micro_batcher import MicroBatcher
 from consumer.outputs import Outputs
 from consumer.parts import Cache
 from consumer.pipeline import Pipeline
@@ -110,6 +111,7 @@ class Bench:
         assert lease is not None
         self.lease: Lease = lease
         self.engine = WordEngine()
+        self.batcher = MicroBatcher(self.engine, 0)
         self.cache = cache or NoCache()
         self.checkpoint = ListCheckpoint(self.assignment)
         self.alarm = DeadLetterAlarm(0.5, pause=False)
@@ -146,7 +148,11 @@ class Bench:
         return source
 
     def run_from(self, source: ListSource, until: Callable[[], bool]) -> None:
-        self.pipeline(source).run(until)
+        try:
+            self.pipeline(source).run(until)
+        finally:
+            if self.engine.gate.is_set():
+                self.batcher.close(timeout_s=20.0)
 
     def pipeline(self, source: ListSource) -> Pipeline:
         outputs = Outputs(
@@ -158,7 +164,7 @@ class Bench:
         pipeline = Pipeline(
             source=source,
             in_flight=self.assignment,
-            engine=self.engine,
+            engine=self.batcher,
             cache=self.cache,
             outputs=outputs,
             cache_key=DictCache().key,
@@ -175,6 +181,7 @@ class Bench:
         """Let no stage outlive its test, which is what a pipeline that gave up leaves to the end of the process."""
         self.checkpoint.error = PublishError("the test is over")
         self.engine.gate.set()
+        self.batcher.close(timeout_s=20.0)
         wait_until(lambda: not any(vital.alive for vital in self.vitals()))
 
     def vital(self, name: str) -> Vital:

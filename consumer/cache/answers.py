@@ -37,10 +37,6 @@ class AnswerCache:
         found.update((key, (answer, "redis")) for key, answer in shared.items())
         return found
 
-    def in_memory(self, keys: Iterable[bytes]) -> dict[bytes, Answer]:
-        """Look in memory only."""
-        return self._memory.get_many(keys)
-
     def store(self, answers: Mapping[bytes, Answer]) -> None:
         """Keep answers: in memory now, in Redis soon if that goes well; returns at once."""
         self._memory.put_many(answers)

@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from consumer.micro_batcher import ModelGoneError, QueueFullError
+from consumer.admission import QueueFullError
+from consumer.micro_batcher import ModelGoneError
 from consumer.predictor import UnanswerableTextError
 
 STATUS_NAMES = {

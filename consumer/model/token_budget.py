@@ -55,11 +55,12 @@ class TokenBudget:
         self._backoff = Backoff(FIRST_WAIT_S, MOST_WAIT_S, GIVE_UP_AFTER_S, clock=clock)
         self._waiting = False
 
-    def attempt(self, run: Callable[[], Result]) -> Result | None:
+    def attempt(self, run: Callable[[], Result], packed_for_tokens: int) -> Result | None:
         """Return what `run` returns; None when it ran out of memory, and may be tried again within `tokens`.
 
-        Before None it frees what is cached, then halves the budget, or waits where that is at its least. Blocks. Raises
-        ModelError when waiting has not helped for `GIVE_UP_AFTER_S`, and whatever else `run` raises.
+        Before None it frees what is cached, then halves the budget, or waits where that is at its least; what was
+        packed for a larger budget than today's says nothing about today's. Blocks. Raises ModelError when waiting has
+        not helped for `GIVE_UP_AFTER_S`, and whatever else `run` raises.
         """
         try:
             result = run()
@@ -71,12 +72,14 @@ class TokenBudget:
             self._waiting = False
             return result
         # Not in the handler: until that is left, the error's frames hold the very tensors that are to be freed.
-        self._make_room()
+        self._make_room(packed_for_tokens)
         return None
 
-    def _make_room(self) -> None:
+    def _make_room(self, packed_for_tokens: int) -> None:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+        if self.tokens < packed_for_tokens:
+            return
         if self.tokens > self._least_tokens:
             before, self.tokens = self.tokens, max(self._least_tokens, self.tokens // 2)
             log.warning(

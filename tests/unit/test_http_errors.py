@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from starlette.exceptions import HTTPException
 
+from consumer.admission import QueueFullError
 from consumer.http.errors import ApiError, as_api_error
-from consumer.micro_batcher import ModelGoneError, QueueFullError
+from consumer.micro_batcher import ModelGoneError
 from consumer.predictor import UnanswerableTextError
 
 

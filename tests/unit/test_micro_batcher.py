@@ -17,8 +17,8 @@ def test_every_text_gets_its_own_answer() -> None:
     with batcher_of(engine) as batcher:
         texts = ["a" * length for length in range(1, 100)] + ["poison"]
         assert results(batcher.submit(texts)) == [answer_to(text) for text in texts]
-        assert batcher.classify(texts) == [answer_to(text) for text in texts]
-        assert batcher.classify([]) == []
+        assert batcher.begin(texts).result(DEADLINE_S) == [answer_to(text) for text in texts]
+        assert batcher.begin([]).result(DEADLINE_S) == []
         assert batcher.submit([]) == []
 
 
@@ -33,13 +33,13 @@ def test_texts_of_callers_that_wait_share_a_pass() -> None:
     assert [len(texts) for texts in engine.passes] == [1, 10]
 
 
-def test_while_both_wait_passes_alternate_between_the_stream_and_the_callers() -> None:
-    engine = PassEngine()
+@pytest.mark.parametrize("passes_at_once", [1, 3])
+def test_while_both_wait_passes_alternate_between_the_stream_and_the_callers(passes_at_once: int) -> None:
+    engine = PassEngine(passes_at_once=passes_at_once)
     with batcher_of(engine) as batcher:
         batcher.submit(["c"])
         assert engine.begun.acquire(timeout=DEADLINE_S)
-        stream = in_thread(lambda: batcher.classify(["s"] * 50))
-        wait_until(lambda: batcher._bulk)
+        stream = batcher.begin(["s"] * 50)
         callers = batcher.submit(["c"] * 3 * TURN_TEXTS)
         engine.open()
         assert len(stream.result(DEADLINE_S)) == 50
@@ -54,12 +54,52 @@ def test_a_batch_that_comes_during_the_turn_of_callers_waits_for_one_pass() -> N
     with batcher_of(engine) as batcher:
         callers = batcher.submit(["c"] * TURN_TEXTS)
         assert engine.begun.acquire(timeout=DEADLINE_S)
-        stream = in_thread(lambda: batcher.classify(["s"]))
-        wait_until(lambda: batcher._bulk)
+        stream = batcher.begin(["s"])
         engine.allow(2)
         assert stream.result(DEADLINE_S) == [answer_to("s")]
         assert not callers[-1].done()
     assert engine.classified[:2] == ["c", "s"]
+
+
+def test_the_next_batch_begins_beside_the_last_passes_of_the_one_before() -> None:
+    engine = PassEngine(passes_at_once=3)
+    with batcher_of(engine) as batcher:
+        first, second = batcher.begin(["a"] * 5), batcher.begin(["bb"] * TURN_TEXTS)
+        engine.allow(2)
+        wait_until(lambda: len(engine.passes) == 2)
+        assert engine.jobs == [["a"] * 5]
+        engine.allow(1)
+        wait_until(lambda: len(engine.jobs) == 2)
+        assert engine.classified == ["a"] * 3
+        engine.open()
+        assert first.result(DEADLINE_S) == [answer_to("a")] * 5
+        assert second.result(DEADLINE_S) == [answer_to("bb")] * TURN_TEXTS
+    assert engine.classified == ["a"] * 5 + ["bb"] * TURN_TEXTS
+
+
+def test_where_passes_run_one_at_a_time_a_batch_waits_for_the_end_of_the_one_before() -> None:
+    engine = PassEngine()
+    with batcher_of(engine) as batcher:
+        first, second = batcher.begin(["a"] * 5), batcher.begin(["bb"] * TURN_TEXTS)
+        engine.allow(4)
+        wait_until(lambda: len(engine.passes) == 4)
+        assert engine.jobs == [["a"] * 5]
+        engine.open()
+        assert first.result(DEADLINE_S) + second.result(DEADLINE_S) == [answer_to(text) for text in engine.classified]
+
+
+def test_small_batches_that_wait_share_passes_and_each_has_its_own_answers() -> None:
+    engine = PassEngine(texts_per_pass=2 * TURN_TEXTS)
+    sizes = (1, 10, 20, TURN_TEXTS, 3)
+    with batcher_of(engine) as batcher:
+        batches = [["x" * (1 + number)] * size for number, size in enumerate(sizes)]
+        futures = [batcher.begin(batches[0])]
+        assert engine.begun.acquire(timeout=DEADLINE_S)
+        futures += [batcher.begin(batch) for batch in batches[1:]]
+        engine.open()
+        for batch, future in zip(batches, futures, strict=True):
+            assert future.result(DEADLINE_S) == [answer_to(text) for text in batch]
+    assert [len(texts) for texts in engine.passes] == [1, 30, TURN_TEXTS, 3]
 
 
 def test_a_text_taken_back_before_its_turn_costs_nothing_and_takes_no_room() -> None:
@@ -103,23 +143,25 @@ def test_an_awaited_text_is_taken_back_from_the_event_loop() -> None:
     assert engine.classified == ["first", "after"]
 
 
-def test_a_close_answers_what_waits_and_refuses_what_comes() -> None:
+def test_a_close_answers_the_callers_who_wait_and_refuses_what_comes_and_what_the_stream_gave_up() -> None:
     engine = PassEngine()
     batcher = MicroBatcher(engine, 1_024)
     callers = batcher.submit(["c"] * 3 * TURN_TEXTS)
     assert engine.begun.acquire(timeout=DEADLINE_S)
-    stream = in_thread(lambda: batcher.classify(["s"] * 20))
-    wait_until(lambda: batcher._bulk)
+    streams = [batcher.begin(["s"] * TURN_TEXTS) for _ in range(3)]
     closing = in_thread(lambda: batcher.close(DEADLINE_S))
     wait_until(lambda: batcher._closed)
-    for call in (batcher.submit, batcher.classify):
+    for call in (batcher.submit, lambda texts: batcher.begin(texts).result(DEADLINE_S)):
         with pytest.raises(ModelGoneError, match="this process is ending"):
             call(["late"])
     engine.open()
     closing.result(DEADLINE_S)
     assert all(future.done() for future in callers)
-    assert len(stream.result(DEADLINE_S)) == 20
+    for given_up in streams:
+        with pytest.raises(ModelGoneError):
+            given_up.result(DEADLINE_S)
     assert "late" not in engine.classified
+    assert engine.classified.count("s") <= 1, "one pass had begun"
     assert batcher.error is None
 
 
@@ -129,8 +171,7 @@ def test_a_close_does_not_wait_for_a_model_that_hangs_and_refuses_what_waited_fo
     batcher.submit(["hangs"])
     assert engine.begun.acquire(timeout=DEADLINE_S)
     waiting = batcher.submit(["waits"])
-    stream = in_thread(lambda: batcher.classify(["waits too"]))
-    wait_until(lambda: batcher._bulk)
+    stream = batcher.begin(["waits too"])
     batcher.close(timeout_s=0.05)
     assert batcher.vitals()[0].alive
     for refused in (waiting[0], stream):
@@ -144,7 +185,7 @@ def broken(engine: PassEngine, batcher: MicroBatcher) -> None:
     wait_until(lambda: batcher.error is not None)
     wait_until(lambda: not batcher.vitals()[0].alive)
     assert batcher.error is engine.error
-    for call in (batcher.submit, batcher.classify):
+    for call in (batcher.submit, lambda texts: batcher.begin(texts).result(DEADLINE_S)):
         with pytest.raises(ModelGoneError, match="it failed"):
             call(["late"])
 
@@ -154,8 +195,7 @@ def test_a_model_that_breaks_in_a_caller_s_turn_fails_everybody_who_waits_and_is
     with batcher_of(engine) as batcher:
         first = batcher.submit(["c"] * 2)
         assert engine.begun.acquire(timeout=DEADLINE_S)
-        stream = in_thread(lambda: batcher.classify(["s"] * 5))
-        wait_until(lambda: batcher._bulk)
+        stream = batcher.begin(["s"] * 5)
         waiting = batcher.submit(["w"] * 5)
         engine.allow(2)  # one of the caller's, one of the stream's
         wait_until(lambda: len(engine.passes) == 2)
@@ -172,7 +212,7 @@ def test_a_model_that_breaks_in_a_caller_s_turn_fails_everybody_who_waits_and_is
 def test_a_model_that_breaks_in_the_stream_s_pass_fails_everybody_who_waits_and_is_dead() -> None:
     engine = PassEngine()
     with batcher_of(engine) as batcher:
-        stream = in_thread(lambda: batcher.classify(["s"] * 5))
+        stream = batcher.begin(["s"] * 5)
         assert engine.begun.acquire(timeout=DEADLINE_S)
         running = batcher.submit(["c"] * 2)
         engine.allow(2)
@@ -218,7 +258,7 @@ def test_many_threads_at_once_get_their_own_answers() -> None:
         def stream() -> None:
             for turn in range(60):
                 texts = ["y" * (turn + extra) for extra in range(20)]
-                assert batcher.classify(texts) == [answer_to(text) for text in texts]
+                assert batcher.begin(texts).result(DEADLINE_S) == [answer_to(text) for text in texts]
 
         running = [in_thread(stream), *(in_thread(lambda number=number: caller(number)) for number in range(6))]  # type: ignore[misc]
         for outcome in running:

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from consumer import micro_batcher
-from consumer.micro_batcher import MOST_RETRY_S, QueueFullError
-from tests.pass_engine import DEADLINE_S, PassEngine, batcher_of, in_thread, results
+from consumer import admission
+from consumer.admission import MOST_RETRY_S, QueueFullError
+from tests.pass_engine import DEADLINE_S, PassEngine, batcher_of, results
 from tests.waiting import wait_until
 
 
@@ -33,7 +33,7 @@ def test_beyond_the_queue_all_of_a_caller_s_texts_are_refused_with_when_to_come_
 
 
 def test_a_text_that_would_wait_in_vain_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(micro_batcher, "TELLING_TEXTS", 1)
+    monkeypatch.setattr(admission, "TELLING_TEXTS", 1)
     engine = PassEngine()
     with batcher_of(engine) as batcher:
         engine.allow(1)
@@ -52,10 +52,10 @@ def test_a_text_that_would_wait_in_vain_is_refused_at_once(monkeypatch: pytest.M
 def test_the_rate_that_waits_are_judged_by_counts_the_streams_passes_between_turns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(micro_batcher, "TELLING_TEXTS", 1)
+    monkeypatch.setattr(admission, "TELLING_TEXTS", 1)
     engine = PassEngine()
     with batcher_of(engine) as batcher:
-        stream = in_thread(lambda: batcher.classify(["s"]))
+        stream = batcher.begin(["s"])
         assert engine.begun.acquire(timeout=DEADLINE_S)
         first = batcher.submit(["first"])
         time.sleep(0.2)  # the stream's pass, which the caller's text sits out
@@ -75,7 +75,7 @@ def test_single_callers_beside_a_busy_stream_do_not_make_a_burst_look_hopeless()
     engine = PassEngine()
     with batcher_of(engine) as batcher:
         for _ in range(3):
-            stream = in_thread(lambda: batcher.classify(["s"]))
+            stream = batcher.begin(["s"])
             assert engine.begun.acquire(timeout=DEADLINE_S)
             single = batcher.submit(["single"])
             time.sleep(0.1)

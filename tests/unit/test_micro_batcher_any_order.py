@@ -8,8 +8,9 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consumer.admission import QueueFullError
 from consumer.answer import Answer, Unanswerable
-from consumer.micro_batcher import Answers, MicroBatcher, ModelGoneError, QueueFullError
+from consumer.micro_batcher import Answers, MicroBatcher, ModelGoneError
 from consumer.model.errors import ModelError
 from tests.pass_engine import DEADLINE_S, PassEngine, answer_to, in_thread
 
@@ -17,8 +18,8 @@ from tests.pass_engine import DEADLINE_S, PassEngine, answer_to, in_thread
 class AnyOrder:
     """A batcher, and what everybody who asked it was told; its steps may come in any order."""
 
-    def __init__(self) -> None:
-        self.engine = PassEngine(texts_per_pass=2)
+    def __init__(self, passes_at_once: int) -> None:
+        self.engine = PassEngine(texts_per_pass=2, passes_at_once=passes_at_once)
         self.batcher = MicroBatcher(self.engine, max_waiting_texts=20)
         self.asked: list[tuple[str, Future[Answer | Unanswerable]]] = []
         self.taken_back: set[str] = set()
@@ -42,9 +43,8 @@ class AnyOrder:
                 self.taken_back.add(text)
 
     def classify(self, count: int) -> None:
-        if not self.streams or self.streams[-1][1].done():  # the stream has one thread
-            texts = self.texts(count)
-            self.streams.append((texts, in_thread(lambda: self.batcher.classify(texts))))
+        texts = self.texts(count)
+        self.streams.append((texts, self.batcher.begin(texts)))
 
     def let_passes_run(self, passes: int) -> None:
         self.engine.allow(passes + 1)
@@ -60,6 +60,9 @@ class AnyOrder:
 
     def everybody_was_answered_once(self) -> None:
         self.engine.open()
+        if self.closing is None and self.engine.error is None:
+            for _, outcome in self.streams:
+                outcome.result(DEADLINE_S)
         (self.closing or in_thread(lambda: self.batcher.close(DEADLINE_S))).result(DEADLINE_S)
         assert not self.batcher.vitals()[0].alive
         for text, future in self.asked:
@@ -74,7 +77,7 @@ class AnyOrder:
             assert outcome.result() == expected if failure is None else isinstance(failure, ModelError | ModelGoneError)
         assert not self.taken_back & set(self.engine.classified)
         assert len(set(self.engine.classified)) == len(self.engine.classified)
-        if self.engine.error is None:  # a close answers what waits
+        if self.engine.error is None:  # a close answers the callers who wait
             assert all(future.exception() is None for _, future in self.asked if not future.cancelled())
 
 
@@ -85,12 +88,12 @@ steps = st.tuples(
 )
 
 
-@given(st.lists(steps, max_size=25))
+@given(st.lists(steps, max_size=25), st.integers(1, 3))
 @settings(max_examples=100, deadline=None)
 def test_in_any_order_of_events_everybody_is_answered_exactly_once(
-    events: list[tuple[Callable[[AnyOrder, int], None], int]],
+    events: list[tuple[Callable[[AnyOrder, int], None], int]], passes_at_once: int
 ) -> None:
-    run = AnyOrder()
+    run = AnyOrder(passes_at_once)
     for event, number in events:
         event(run, number)
     run.everybody_was_answered_once()

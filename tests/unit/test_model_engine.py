@@ -1,5 +1,4 @@
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,8 +43,8 @@ def spy_on_forward(
         sizes.append(len(input_ids))
         return behave(input_ids, network(input_ids, *places))
 
-    forward.shares_rows, forward.passes_at_once = False, 1  # type: ignore[attr-defined]
-    monkeypatch.setattr(engine, "_runner", forward)
+    forward.shares_rows, forward.passes_at_once, forward.device = False, 1, torch.device("cpu")  # type: ignore[attr-defined]
+    monkeypatch.setattr(engine._passes, "runner", forward)
     return sizes
 
 
@@ -131,84 +130,6 @@ def test_a_text_that_makes_the_model_fail_is_found_and_leaves_the_others_unharme
     assert found[2] == Unanswerable("the model failed on it: RuntimeError")
 
 
-class SideBySide(OneTextARow):
-    """Begins three passes before it waits for the first; those with a `z` fail when they are waited for."""
-
-    passes_at_once = 3
-
-    def __init__(self, engine: Engine, error: Exception, *, begins: bool = True) -> None:
-        super().__init__(engine.network)
-        self._begins = begins
-        self.waiting = self.most_waiting = 0
-        self._z = letter_z(engine)
-        self._error = error
-
-    def forward(self, input_ids: torch.Tensor, text_numbers: torch.Tensor, *places: torch.Tensor) -> Any:
-        if bool(torch.eq(input_ids, self._z).any()):
-            raise self._error
-        return super().forward(input_ids, text_numbers, *places)
-
-    def begin(self, *laid_out: torch.Tensor) -> Callable[[], torch.Tensor]:
-        if not self._begins:
-            raise self._error
-        self.waiting += 1
-        self.most_waiting = max(self.most_waiting, self.waiting)
-
-        def wait() -> torch.Tensor:
-            self.waiting -= 1
-            logits: torch.Tensor = self(*laid_out)
-            return logits
-
-        return wait
-
-
-def test_a_pass_that_fails_beside_others_leaves_them_unharmed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = [f"{'z' if number % 10 == 7 else 'a'} {number}" for number in range(60)]
-    runner = SideBySide(engine, RuntimeError("the text was: z"))
-    wanted = answers(engine, [text for text in texts if "z" not in text])
-    monkeypatch.setattr(engine, "_runner", runner)
-    found = engine.classify(texts)
-    assert runner.most_waiting == 3
-    assert [isinstance(answer, Unanswerable) for answer in found] == ["z" in text for text in texts]
-    for answer, want in zip([answer for answer in found if isinstance(answer, Answer)], wanted, strict=True):
-        assert answer.scores == pytest.approx(want.scores, abs=1e-4)
-
-
-def test_a_pass_that_cannot_begin_beside_others_is_run_when_its_turn_comes(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    texts = [f"a {number}" for number in range(60)]
-    wanted = answers(engine, texts)
-    monkeypatch.setattr(engine, "_runner", SideBySide(engine, RuntimeError(), begins=False))
-    for answer, want in zip(answers(engine, texts), wanted, strict=True):
-        assert answer.scores == pytest.approx(want.scores, abs=1e-4)
-
-
-def test_passes_that_nobody_wants_any_more_are_waited_for(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = SideBySide(engine, RuntimeError())
-    monkeypatch.setattr(engine, "_runner", runner)
-    steps = engine.steps([f"a {number}" for number in range(60)])
-    next(steps)
-    assert runner.waiting == 2
-    steps.close()
-    assert runner.waiting == 0
-
-
-def test_the_times_of_passes_side_by_side_add_up_to_no_more_than_what_passed(directory: Path) -> None:
-    engine, passes = noted_passes(directory)
-    engine._runner = SideBySide(engine, RuntimeError())
-    began_s = time.perf_counter()
-    engine.classify([f"a {number}" for number in range(200)])
-    assert 0 < sum(done.took_s for done in passes) <= time.perf_counter() - began_s
-
-
-def test_few_passes_take_all_there_is_one_after_the_other(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = SideBySide(engine, RuntimeError())
-    monkeypatch.setattr(engine, "_runner", runner)
-    assert len(answers(engine, ["a", "b c d e f g h", "a b"])) == 3
-    assert runner.most_waiting == 0
-
-
 def test_scores_that_are_not_finite_never_come_out(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     z = letter_z(engine)
 
@@ -292,9 +213,9 @@ def test_steps_stop_between_passes_and_end_with_what_classify_answers(directory:
         except StopIteration as done:
             found = done.value
             break
-        stops += 1
         assert len(passes) == stops
-    assert len(passes) == stops + 1 > 2  # nothing is left to wait for after the last pass
+        stops += 1
+    assert len(passes) == stops > 2  # one after the other, each after a stop
     for answer, want in zip(found, expected, strict=True):
         assert isinstance(answer, Answer)
         assert isinstance(want, Answer)

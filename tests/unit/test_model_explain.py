@@ -39,7 +39,7 @@ def plant(engine: Engine, monkeypatch: pytest.MonkeyPatch, piece: str, column: i
         return type("Output", (), {"logits": logits})
 
     monkeypatch.setattr(engine.network, "forward", forward)
-    monkeypatch.setattr(engine, "_runner", OneTextARow(engine.network))
+    monkeypatch.setattr(engine._passes, "runner", OneTextARow(engine.network))
 
 
 def test_there_is_one_explanation_per_tag_group_for_the_label_the_engine_gives(engine: Engine) -> None:

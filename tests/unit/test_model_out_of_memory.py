@@ -38,8 +38,8 @@ class Bench:
         self.now_s = 0.0
         self.passes: list[torch.Tensor] = []
         self.texts_run = 0
-        self._network = self.engine._runner
-        self.engine._runner = self
+        self._network = self.engine._passes.runner
+        self.engine._passes.runner = self
         self.renew_budget()
 
     def renew_budget(self) -> None:
@@ -255,6 +255,16 @@ def test_a_broken_cuda_context_ends_the_process_and_makes_no_dead_letter(bench: 
     assert bench.now_s == 0.0, "a broken context does not come back by waiting"
 
 
+def test_a_pass_that_was_packed_for_a_larger_budget_does_not_halve_today_s() -> None:
+    def run() -> bool:
+        raise OUT_OF_MEMORY
+
+    budget = TokenBudget("tiny", torch.device("cpu"), most_tokens=64, least_tokens=8)
+    for halved_to, packed_for in ((32, 64), (32, 64), (16, 32), (16, 64)):
+        assert budget.attempt(run, packed_for) is None
+        assert budget.tokens == halved_to
+
+
 @pytest.mark.parametrize(("device", "emptied"), [("cuda", 1), ("cpu", 0)])
 def test_the_cache_is_emptied_on_cuda_only_and_when_the_failed_pass_has_let_go_of_its_tensors(
     monkeypatch: pytest.MonkeyPatch, device: str, emptied: int
@@ -269,7 +279,7 @@ def test_the_cache_is_emptied_on_cuda_only_and_when_the_failed_pass_has_let_go_o
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     budget = TokenBudget("tiny", torch.device(device), most_tokens=64, least_tokens=24)
-    assert budget.attempt(run) is None
+    assert budget.attempt(run, budget.tokens) is None
     assert held == [False] * emptied
     assert budget.tokens == 32
 

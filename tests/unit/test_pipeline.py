@@ -9,7 +9,7 @@ import pytest
 from consumer.kafka.publisher import PublishError
 from consumer.pipeline import PipelineError
 from tests.fakes import DictCache
-from tests.pipeline_bench import Bench, ListSource
+from tests.pipeline_bench import Bench, ListSource, wait_until
 
 
 def test_every_record_comes_out_in_order_and_its_offset_is_committed_after() -> None:
@@ -46,6 +46,41 @@ def test_a_text_answered_by_the_batch_before_is_not_classified_again() -> None:
     bench.run(first, second)
     assert bench.engine.classified == ["spam"]
     assert [event.answered_by for event in bench.checkpoint.events()] == ["model", "memory"]
+
+
+def test_the_next_batches_are_with_the_model_before_it_has_answered_the_first() -> None:
+    bench = Bench()
+    bench.engine.gate.clear()
+    asked: list[str] = []
+
+    def open_when_two_wait() -> None:
+        wait_until(lambda: len(bench.batcher._bulks) == 2)
+        asked.extend(text for bulk in bench.batcher._bulks for text in bulk.texts)
+        bench.engine.gate.set()
+
+    opening = threading.Thread(target=open_when_two_wait)
+    opening.start()
+    bench.run(*(bench.texts(f"{n}") for n in range(5)))
+    opening.join(20)
+    assert asked == ["1", "2"]
+    assert [event.comment.id for event in bench.checkpoint.events()] == [f"c-{n}" for n in range(5)]
+
+
+def test_a_text_that_several_batches_in_flight_have_is_classified_once() -> None:
+    bench = Bench(DictCache())
+    bench.engine.gate.clear()
+    threading.Timer(0.3, bench.engine.gate.set).start()
+    bench.run(*(bench.texts("spam") for _ in range(9)))
+    assert bench.engine.classified == ["spam"]
+    assert [event.answered_by for event in bench.checkpoint.events()][:3] == ["model", "memory", "memory"]
+
+
+def test_what_is_lost_before_it_was_prepared_is_not_asked_for() -> None:
+    bench = Bench()
+    bench.assignment.end([("comments", 0)])
+    bench.run(bench.texts("a", "b"))
+    assert bench.engine.classified == []
+    assert bench.checkpoint.committed == [{}]
 
 
 def test_a_poisonous_text_is_not_remembered() -> None:

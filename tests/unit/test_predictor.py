@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from consumer.admission import QueueFullError
 from consumer.answer import Answer, Unanswerable
 from consumer.batch import Item, Lease, Record
 from consumer.cache import AnswerCache, AnswerCodec, key_function
 from consumer.cache.shared import SharedCache
-from consumer.micro_batcher import MicroBatcher, ModelGoneError, QueueFullError
+from consumer.micro_batcher import MicroBatcher, ModelGoneError
 from consumer.outputs import Outputs, now_rfc3339
 from consumer.policy import Policy
 from consumer.predictor import Predictor, UnanswerableTextError
@@ -81,7 +82,7 @@ def desk(shared: SharedCache | None = None, max_waiting_texts: int = 1_024) -> I
 def test_a_prediction_is_what_the_stream_would_have_published() -> None:
     with desk() as here:
         (prediction,) = asyncio.run(here.predict("You are awful"))
-        (answer,) = here.batcher.classify(["you are awful"])
+        (answer,) = here.batcher.begin(["you are awful"]).result(20)
     assert isinstance(answer, Answer)
     value = json.dumps({"id": "a", "text": "You are awful"}).encode()
     item = Item(Record("comments", 0, 0, None, None, value, ()), Lease("comments", 0), answer=answer)
@@ -105,7 +106,7 @@ def test_a_text_seen_before_is_answered_from_the_cache_that_the_stream_uses() ->
         here.cache.store({here.key("from the stream"): Answer((0.2, 0.3, 0.5, 0.9), truncated=False)})
         first = asyncio.run(here.predict("new", "From  the stream"))
         second = asyncio.run(here.predict("new"))
-        assert here.cache.in_memory([here.key("new")])
+        assert here.cache.lookup([here.key("new")])
     assert [prediction.answered_by for prediction in [*first, *second]] == ["model", "memory", "memory"]
     assert here.engine.classified == ["new"]
 
@@ -113,7 +114,7 @@ def test_a_text_seen_before_is_answered_from_the_cache_that_the_stream_uses() ->
 def test_what_is_not_to_be_kept_is_not_kept() -> None:
     with desk() as here:
         asyncio.run(here.predict("private", keep=False))
-        assert not here.cache.in_memory([here.key("private")])
+        assert not here.cache.lookup([here.key("private")])
 
 
 def test_a_timeout_takes_the_texts_back() -> None:
