@@ -80,7 +80,7 @@ QUEUE = MetricDef(
 STAGE = MetricDef(
     "moderation_stage_seconds",
     "histogram",
-    "Seconds a stage worked on a batch.",
+    "Seconds a stage worked on a batch; the classify stage waits for the model.",
     ("stage",),
     buckets=SECONDS,
     values=STAGES,

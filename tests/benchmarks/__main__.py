@@ -31,6 +31,8 @@ SECTIONS: Mapping[str, Callable[[Run], list[Figure]]] = {
     "latency": latencies.run,
     "growth": growth.run,
 }
+QUICK_SECTIONS = tuple(name for name in SECTIONS if name != "growth")
+"""What fits into about ten minutes."""
 OUTPUT = Path("runs/benchmarks")
 
 
@@ -41,14 +43,15 @@ def main() -> int:
     parser.add_argument(
         "--peers", action="store_true", help="measure other libraries too, in environments of their own"
     )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and texts, shorter windows")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and texts, shorter windows, and no growth")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where results.json and the plots go")
     options = parser.parse_args()
     if unknown := set(options.sections) - SECTIONS.keys():
         parser.error(f"there is no section {', '.join(sorted(unknown))}: there are {', '.join(SECTIONS)}")
     stop_on_sigterm()  # no contender outlives the run
     told = Run(peers=options.peers, quick=options.quick, model=exported())
-    found, failed = _measure(options.sections or list(SECTIONS), told)
+    names = options.sections or (QUICK_SECTIONS if options.quick else tuple(SECTIONS))
+    found, failed = _measure(names, told)
     _write(options.output, found, told)
     return 1 if failed else 0
 

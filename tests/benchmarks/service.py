@@ -15,9 +15,9 @@ from consumer.terminal.bench_figures import measured
 from tests.benchmarks import corpus
 from tests.benchmarks.contenders import Command, Running, ours, peer_environment, running
 from tests.benchmarks.environments import python_of
-from tests.benchmarks.rig import PARTITIONS, StreamError, rig
+from tests.benchmarks.rig import StreamError, rig
 from tests.benchmarks.sampling import Figure, Reach, Run, in_turns, ratio
-from tests.benchmarks.streams import COMMENTS, OURS, WARM_CACHE, stream_rate_per_s
+from tests.benchmarks.streams import COMMENTS, OURS, stream_rate_per_s
 
 CLIENTS = 8
 """Twice the threads that waitress has: one request always waits."""
@@ -32,14 +32,10 @@ def run(told: Run) -> list[Figure]:
         port = free_port()
         with running(here, "flask", _flask(told, port)) as flask:
             _wait_until_it_answers(flask, port)
-            unique, repeated = (
-                here.filled(corpus.unique(COMMENTS)),
-                here.filled(corpus.repeated(COMMENTS, PARTITIONS), in_turn=True),
-            )
+            unique = here.filled(corpus.unique(COMMENTS))
             rates = in_turns(
                 {
                     "stream": partial(stream_rate_per_s, here, told, OURS, ours(), unique, COMMENTS),
-                    "repeats": partial(stream_rate_per_s, here, told, OURS, ours(), repeated, COMMENTS, WARM_CACHE),
                     "flask": partial(requests_per_s, port, QUICK_REQUESTS if told.quick else REQUESTS),
                 },
                 told.rounds,
@@ -47,7 +43,6 @@ def run(told: Run) -> list[Figure]:
     return [
         Figure("Flask /predict", "comments/s", measured(rates["flask"]), note=f"{CLIENTS} clients, waitress"),
         Figure("stream ÷ Flask /predict", "ratio", ratio(rates["stream"], rates["flask"]), Reach(8, 20)),
-        Figure("stream with 90 % repeats ÷ Flask /predict", "ratio", ratio(rates["repeats"], rates["flask"])),
     ]
 
 

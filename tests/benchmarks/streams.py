@@ -101,9 +101,10 @@ def unique_texts(here: Rig, told: Run) -> list[Figure]:
 
 
 def repeats(here: Rig, told: Run) -> list[Figure]:
-    """Nine of ten texts have been seen: the peers as they are, then with our cache given to them."""
+    """Nine of ten texts have been seen: the peers as they are and, where peers are asked for, with our cache given to
+    them."""
     comments = here.filled(corpus.repeated(REPEATED_COMMENTS, PARTITIONS), in_turn=True)
-    with_cache = {OURS: ours(), **_peers(told, "--cache")}
+    with_cache = {OURS: ours(), **(_peers(told, "--cache") if told.peers else {})}
     turns = _turns(here, told, with_cache, comments, REPEATED_COMMENTS, warm_up=WARM_CACHE)
     turns |= _turns(here, told, _peers(told), comments, REPEATED_COMMENTS, warm_up=NO_CACHE)
     rates = in_turns(turns, told.rounds)
@@ -112,7 +113,7 @@ def repeats(here: Rig, told: Run) -> list[Figure]:
     return [
         *_figures("90 % repeats", rates, here),
         *_against_peers("90 % repeats", without, Reach(5, 10)),
-        *_against_peers("90 % repeats, our cache given to it", cached, Reach(5, 10)),
+        *(_against_peers("90 % repeats, our cache given to it", cached, Reach(5, 10)) if told.peers else ()),
         *stage_times(here, "90 % repeats", comments, WARM_CACHE, _window_s(told)),
     ]
 
