@@ -10,6 +10,7 @@ from typing import Protocol
 
 import structlog
 
+from consumer.arenas import share_arenas
 from consumer.cache import AnswerCache, AnswerCodec, RedisStore, SharedCache, key_function
 from consumer.dead_letter_alarm import DeadLetterAlarm
 from consumer.delivery import open_delivery
@@ -66,6 +67,7 @@ def run(settings: Settings, stopping: Callable[[], bool]) -> None:
             "KAFKA_BOOTSTRAP_SERVERS is empty; set it to your brokers, for example localhost:9092. To "
             "try without Kafka: `moderate demo`, or `moderate serve` for HTTP alone."
         )
+    share_arenas()
     alarm = DeadLetterAlarm(settings.dead_letter_alarm_share, settings.dead_letter_pause)
     resume_on_signal(alarm.resume)  # first of all: by default that signal ends a process
     with ExitStack() as stack:
@@ -82,6 +84,7 @@ def serve(settings: Settings, stopping: Callable[[], bool]) -> None:
 
     Raises `SettingsError` or `ModelError` at start, `ModelGoneError` when the model breaks later.
     """
+    share_arenas()
     settings = settings.model_copy(update={"http_port": settings.http_port or DEFAULT_SERVE_PORT})
     with ExitStack() as stack:
         services = open_services(settings, stopping, stack, has_server=True)

@@ -1,0 +1,40 @@
+"""Memory of many threads comes from few arenas."""
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from consumer.arenas import MOST_ARENAS
+
+ARENAS_OF_MANY_THREADS = """
+import ctypes, sys, threading
+from consumer.arenas import share_arenas
+if sys.argv[1] == "shared":
+    share_arenas()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+allocated = threading.Barrier(17)
+def allocate():
+    libc.malloc(5_000)
+    allocated.wait()
+for _ in range(16):
+    threading.Thread(target=allocate).start()
+allocated.wait()
+file = ctypes.c_void_p(libc.fopen(sys.argv[2].encode(), b"w"))
+libc.malloc_info(0, file)
+libc.fclose(file)
+"""
+
+
+def arenas(how: str, report: Path) -> int:
+    subprocess.run([sys.executable, "-c", ARENAS_OF_MANY_THREADS, how, str(report)], check=True, timeout=60)
+    return report.read_text().count("<heap nr=")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no arenas")
+def test_many_threads_share_few_arenas_where_each_had_its_own(tmp_path: Path) -> None:
+    assert arenas("as it is", tmp_path / "before.xml") > MOST_ARENAS
+    assert arenas("shared", tmp_path / "after.xml") == MOST_ARENAS
