@@ -15,7 +15,7 @@ from consumer.terminal.bench_texts import unique_texts
 from tests.benchmarks import corpus
 from tests.benchmarks.contenders import lane, member_settings, ours, peer, running
 from tests.benchmarks.engine_process import EngineProcess
-from tests.benchmarks.engines import LIMITS, OURS, started
+from tests.benchmarks.engines import CALL_SIZES, LIMITS, OURS, started
 from tests.benchmarks.environments import python_of
 from tests.benchmarks.rig import Rig, rig
 from tests.benchmarks.sampling import Figure, Point, Reach, Run, in_turns, ratio
@@ -106,8 +106,11 @@ def _level_figures(levels: Mapping[float, Sequence[Level]]) -> Iterator[Figure]:
 
 
 def _memory(told: Run, member_pid: int) -> Figure:
-    """Of the member that has just been under load, against an engine alone that classified as many texts."""
+    """Of the member that has just been under load, against an engine alone that had as many texts in one call, and
+    some in calls of other sizes: what is prepared for each shape of a pass stays in memory."""
     with started((OURS,), told, corpus.unique(ENGINE_TEXTS)) as engines:
+        for size in CALL_SIZES:
+            engines[OURS].texts_per_s(size)
         above = _resident_mb(member_pid) - _resident_mb(engines[OURS].pid)
     return Figure("resident memory above the bare engine's", "MB", measured([above]), Reach(150, 80))
 
