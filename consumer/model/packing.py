@@ -33,6 +33,8 @@ def share(lengths: Sequence[int], most_tokens: int, max_batch_tokens: int) -> li
     """
     several_passes = sum(lengths) > max_batch_tokens
     most = min(most_tokens, max(1, max_batch_tokens), ROW_TOKENS if several_passes else SHORT_PASS_ROW_TOKENS)
+    while most > 1 and width(most, most_tokens) > max_batch_tokens:
+        most -= 1
     total = sum(length for length in lengths if length <= most)
     wanted = max(1, ceil(total / most))
     capacity = width(max(1, ceil(total / wanted)), most)
@@ -43,7 +45,8 @@ def share(lengths: Sequence[int], most_tokens: int, max_batch_tokens: int) -> li
         length = lengths[index]
         room = next((room for room in range(length, most_room + 1) if with_room.get(room)), None)
         if room is None:
-            row, room = len(rows), max(capacity, width(length, most_tokens))
+            padded = width(length, most_tokens)
+            row, room = len(rows), max(capacity, padded) if padded <= max_batch_tokens else length
             rows.append([])
         else:
             row = with_room[room].pop()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from transformers import (
@@ -151,6 +151,8 @@ def test_attention_that_would_add_a_mask_of_true_and_false_to_its_scores_never_s
 
 
 @given(lengths_of_texts, st.integers(16, 4_096), st.integers(0, 1_000), st.booleans())
+@example([1, 16], 17, 0, True)  # together they fill the budget, but not once they are padded
+@example([17, 1], 16, 0, True)  # the long one exceeds it, and shall be alone
 def test_every_text_is_in_exactly_one_row(lengths: list[int], budget: int, pass_tokens: int, shares: bool) -> None:
     batches = micro_batches(
         lengths, most_tokens=512, max_batch_tokens=budget, pass_tokens=pass_tokens, shares_rows=shares
