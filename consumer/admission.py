@@ -1,6 +1,5 @@
 """Who may wait for the model: callers whose answers would come too late are refused at once, and can go elsewhere."""
 
-import math
 import time
 
 RATE_SMOOTHING = 0.5
@@ -33,7 +32,7 @@ class Admission:
         self._due_since_s = 0.0
         self._texts_per_s = 0.0
 
-    def admit(self, texts: int, waiting: int, within_s: float = math.inf) -> None:
+    def admit(self, texts: int, waiting: int, within_s: float) -> None:
         """Let a caller's `texts` in behind those `waiting`. Raises QueueFullError where too many wait, or so many that
         these might not be answered `within_s`."""
         ahead = waiting + self._turn_texts

@@ -200,10 +200,10 @@ class Engine:
         the model fail stands alone. Raises what says that memory ran out.
         """
         rows = one.rows
-        items = _flat(rows)
+        items, ids = _flat(rows), _ids(rows)
         began_s = one.began_s if one.logits else time.perf_counter()
         try:
-            scores = self._forward(_ids(rows), one.logits)
+            scores = self._forward(ids, one.logits)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
@@ -212,7 +212,7 @@ class Engine:
             ended_s = time.perf_counter()
             took_s, self._ended_s = ended_s - max(began_s, self._ended_s), ended_s
             tokens = sum(len(item.ids) for item in items)
-            self._on_pass(ModelPass(len(items), tokens, self._passes.padded_tokens(_ids(rows)), took_s))
+            self._on_pass(ModelPass(len(items), tokens, self._passes.padded_tokens(ids), took_s))
             return [Answer(tuple(of_text), item.truncated) for of_text, item in zip(scores, items, strict=True)]
         # Not in the handler: the error's frames hold the failed pass's tensors.
         if len(items) > 1:

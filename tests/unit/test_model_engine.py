@@ -11,6 +11,7 @@ from consumer.model import Engine, ModelError, load_engine
 from consumer.model.packing import width
 from consumer.model.rows import OneTextARow
 from tests.pass_engine import interleaved
+from tests.tiny_engine import answers, letter_z, tiny_engine
 from tests.tiny_models import MAX_TOKENS, save_classifier
 
 Forward = Callable[..., Any]
@@ -23,12 +24,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def engine(directory: Path) -> Engine:
-    return load_engine(str(directory), device="cpu", dtype="float32", max_batch_tokens=64)
-
-
-def answers(engine: Engine, texts: list[str]) -> list[Answer]:
-    found = engine.classify([engine.model_text(text) for text in texts])
-    return [answer for answer in found if isinstance(answer, Answer)]
+    return tiny_engine(directory)
 
 
 def spy_on_forward(
@@ -46,12 +42,6 @@ def spy_on_forward(
     forward.shares_rows, forward.passes_at_once, forward.device = False, 1, torch.device("cpu")  # type: ignore[attr-defined]
     monkeypatch.setattr(engine._passes, "runner", forward)
     return sizes
-
-
-def letter_z(engine: Engine) -> int:
-    token = engine._tokenizer.token_to_id("z")
-    assert token is not None
-    return token
 
 
 def fail_on_z(engine: Engine) -> Callable[[torch.Tensor, Any], Any]:
@@ -194,7 +184,7 @@ def test_warming_up_a_good_model_is_quiet(engine: Engine, capfd: pytest.CaptureF
 def noted_passes(directory: Path) -> tuple[Engine, list[ModelPass]]:
     """An engine that is ready, and the passes that it tells of from now on."""
     passes: list[ModelPass] = []
-    engine = load_engine(str(directory), device="cpu", dtype="float32", max_batch_tokens=64, on_pass=passes.append)
+    engine = tiny_engine(directory, passes.append)
     engine.warm_up()
     assert not passes, "warming up answers nobody"
     return engine, passes

@@ -11,11 +11,11 @@ import torch
 
 from consumer.answer import Answer, ModelPass, Unanswerable
 from consumer.micro_batcher import MicroBatcher, ModelGoneError
-from consumer.model import Engine, ModelError, load_engine
+from consumer.model import Engine, ModelError
 from consumer.model.rows import OneTextARow
 from tests.pass_engine import interleaved
+from tests.tiny_engine import answers, letter_z, tiny_engine
 from tests.tiny_models import save_classifier
-from tests.unit.test_model_engine import answers, letter_z
 from tests.waiting import wait_until
 
 
@@ -26,7 +26,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def engine(directory: Path) -> Engine:
-    return load_engine(str(directory), device="cpu", dtype="float32", max_batch_tokens=64)
+    return tiny_engine(directory)
 
 
 class SideBySide(OneTextARow):
@@ -108,7 +108,7 @@ def test_passes_that_nobody_wants_any_more_are_waited_for(engine: Engine, monkey
 
 def test_the_times_of_passes_side_by_side_add_up_to_no_more_than_what_passed(directory: Path) -> None:
     passes: list[ModelPass] = []
-    engine = load_engine(str(directory), device="cpu", dtype="float32", max_batch_tokens=64, on_pass=passes.append)
+    engine = tiny_engine(directory, passes.append)
     engine._passes.runner = SideBySide(engine, RuntimeError())
     began_s = time.perf_counter()
     engine.classify([f"a {number}" for number in range(200)])
