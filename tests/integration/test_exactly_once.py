@@ -145,7 +145,7 @@ def test_a_revoke_does_not_wait_for_the_commit_interval(make_apache_settings: Ma
     assert time.monotonic() - began < 60
 
 
-@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
+@pytest.mark.parametrize("delivery", [pytest.param("at-least-once", marks=pytest.mark.slow), "exactly-once"])
 def test_partitions_taken_away_in_back_pressure_are_read_on_when_they_come_back(
     make_apache_settings: MakeSettings, delivery: str
 ) -> None:

@@ -19,6 +19,10 @@ from tests.stream import committed, subscriber
 COMMAND = [sys.executable, "-m", "consumer"]
 
 
+QUICK_ON_EMBEDDED = ["embedded", pytest.param("apache", marks=pytest.mark.slow)]
+"""Brokers for what takes half a minute on each."""
+
+
 def environment(settings: Settings, **extra: str) -> dict[str, str]:
     names = ("kafka_bootstrap_servers", "kafka_group_id", "input_topic", "results_topic", "dead_letter_topic")
     fields = {name.upper(): str(getattr(settings, name)) for name in (*names, "feedback_topic")}
@@ -53,6 +57,7 @@ def send(settings: Settings, numbers: range) -> None:
     producer.close()
 
 
+@pytest.mark.parametrize("make_settings", QUICK_ON_EMBEDDED, indirect=True)
 def test_sigterm_in_mid_stream_exits_cleanly_and_the_next_process_misses_nothing(
     make_settings: MakeSettings, tmp_path: Path
 ) -> None:
@@ -94,6 +99,7 @@ def test_a_killed_process_loses_nothing_and_repeats_carry_their_event_ids(
         assert second.end(signal.SIGTERM) == 0
 
 
+@pytest.mark.parametrize("make_settings", QUICK_ON_EMBEDDED, indirect=True)
 def test_redis_killed_and_restarted_in_mid_stream_loses_nothing(make_settings: MakeSettings, tmp_path: Path) -> None:
     settings = make_settings()
     send(settings, range(1_200))
