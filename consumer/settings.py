@@ -144,8 +144,8 @@ class Settings(BaseSettings):
     )
     model_backend: Literal["auto", "torch", "openvino"] = Field(
         "auto",
-        description="What runs the model; auto = OpenVINO on a CPU where it is installed and agrees with PyTorch, else "
-        "PyTorch.",
+        description="What runs the model; auto = OpenVINO on a CPU where it is installed, PyTorch in CUDA graphs on an "
+        "NVIDIA GPU, where these agree with PyTorch; else PyTorch.",
     )
     model_labels: Labels = Field(
         default_factory=dict,

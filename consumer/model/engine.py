@@ -73,8 +73,8 @@ class Engine:
         self.tag_groups = tag_groups
         self.calibration = calibration
         self._passes = Passes(runner, pad_id, max_text_tokens)
-        self._temperatures = per_column(tag_groups, calibration.temperatures, 1.0).to(runner.device)
-        self._offsets = per_column(tag_groups, calibration.offsets, 0.0).to(runner.device)
+        self._temperatures = per_column(tag_groups, calibration.temperatures, 1.0)
+        self._offsets = per_column(tag_groups, calibration.offsets, 0.0)
         self.fingerprint = f"{version}-{str(runner.dtype).removeprefix('torch.')}"
         self._max_text_tokens = max_text_tokens
         self._budget = TokenBudget(
@@ -96,8 +96,8 @@ class Engine:
 
     @property
     def backend(self) -> str:
-        """What runs the model: torch or openvino."""
-        return "torch" if isinstance(self._passes.runner, torch.nn.Module) else "openvino"
+        """What runs the model: torch, openvino or cuda-graphs."""
+        return self._passes.runner.backend
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -106,7 +106,7 @@ class Engine:
 
     def calibrated(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the network's logits, shape (texts, logits), as the model's calibration corrects them."""
-        return logits / self._temperatures + self._offsets
+        return logits / self._temperatures.to(logits.device) + self._offsets.to(logits.device)
 
     def model_text(self, text: str) -> str:
         """Return `text` as the model sees it: what `classify` takes, and what cache keys are made of.

@@ -93,6 +93,7 @@ def load_engine(
         choose_dtype(dtype, chosen_device),
         backend,
         most_tokens=limit,
+        max_batch_tokens=max_batch_tokens,
         pad_id=pad_id,
         last_id=fast_tokenizer.get_vocab_size() - 1,
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from consumer.model.packing import WIDTH_STEPS
 from consumer.model.rows import OneTextARow, agrees, lay_out
 
 _PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16"}
@@ -43,7 +44,10 @@ class OpenVinoNetwork:
     asked for, 1.6 for 16, 3 for one. It starts 3 s later.
     """
 
+    backend = "openvino"
     device = torch.device("cpu")
+    width_steps = WIDTH_STEPS
+    alone_is_faster = True
 
     def __init__(self, network: OneTextARow, most_tokens: int, pad_id: int, last_id: int) -> None:
         """Convert `network`, a PyTorch module, with its weights in the number format they have: from fp32 it would
@@ -81,7 +85,7 @@ class OpenVinoNetwork:
         if not agreed:
             raise UnusableError("its scores are not PyTorch's")
 
-    def __call__(self, *laid_out: torch.Tensor) -> torch.Tensor:
+    def run(self, *laid_out: torch.Tensor) -> torch.Tensor:
         """Run one micro-batch, rows as they are laid out."""
         return _begin(self._request, laid_out)()
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 import torch
 
+from consumer.model.packing import WIDTH_STEPS
 from consumer.model.token_budget import is_out_of_memory
 
 log = structlog.get_logger()
@@ -40,21 +41,27 @@ class LaidOut(NamedTuple):
 
 
 class Runner(Protocol):
-    """What runs a classifier on a device; called by one thread."""
+    """What runs a classifier on a device; called by one thread. Takes the tensors of a `LaidOut` and returns the logits
+    of each text in fp32, shape (texts, logits), both in the host's memory."""
 
+    backend: str
     device: torch.device
     dtype: torch.dtype
     shares_rows: bool
     """Whether a row may hold several texts."""
+    width_steps: int
+    """How many widths of rows it should meet between a power of two and the next."""
     passes_at_once: int
     """How many passes should have begun while there are more to run; 1 where each takes all there is."""
+    alone_is_faster: bool
+    """Whether a pass takes less by `run` than by `begin`: then only what is more than a few passes is begun."""
 
-    def __call__(self, *laid_out: torch.Tensor) -> torch.Tensor:
-        """Return the logits of each text of the tensors of a `LaidOut`, in fp32, shape (texts, logits)."""
+    def run(self, *laid_out: torch.Tensor) -> torch.Tensor:
+        """Run one pass."""
         ...
 
     def begin(self, *laid_out: torch.Tensor) -> Callable[[], torch.Tensor]:
-        """Begin a pass that runs beside others; what is returned waits for it and returns what a call would."""
+        """Begin a pass that runs beside others; what is returned waits for it and returns what `run` would."""
         ...
 
 
@@ -76,8 +83,11 @@ def lay_out(rows: Sequence[Row], width: int, pad_id: int) -> LaidOut:
 class OneTextARow(torch.nn.Module):
     """Any classifier of transformers; its rows hold one text each."""
 
+    backend = "torch"
     shares_rows = False
+    width_steps = WIDTH_STEPS
     passes_at_once = 1
+    alone_is_faster = True
 
     def __init__(self, classifier: Any) -> None:
         super().__init__()
@@ -86,13 +96,18 @@ class OneTextARow(torch.nn.Module):
         self.dtype: torch.dtype = classifier.dtype
 
     def forward(self, input_ids: torch.Tensor, text_numbers: torch.Tensor, *_: torch.Tensor) -> Any:
-        """Return the logits of each text; takes the tensors of a `LaidOut`."""
+        """Return the logits of each text; takes the tensors of a `LaidOut`, and all lies on its device."""
         mask = (text_numbers > 0).long()
         return self.classifier(input_ids=input_ids.long(), attention_mask=mask).logits.float()
 
+    def run(self, *laid_out: torch.Tensor) -> torch.Tensor:
+        """Run one pass."""
+        logits: torch.Tensor = self(*(tensor.to(self.device) for tensor in laid_out))
+        return logits.cpu()
+
     def begin(self, *laid_out: torch.Tensor) -> Callable[[], torch.Tensor]:
         """Nothing runs beside another pass here: it is run when it is waited for."""
-        return partial(self, *laid_out)
+        return partial(self.run, *laid_out)
 
 
 class SharedRows(OneTextARow):
@@ -101,7 +116,7 @@ class SharedRows(OneTextARow):
     shares_rows = True
 
     def forward(self, input_ids: torch.Tensor, text_numbers: torch.Tensor, *places: torch.Tensor) -> Any:
-        """Return the logits of each text; takes the tensors of a `LaidOut`."""
+        """Return the logits of each text; takes the tensors of a `LaidOut`, and all lies on its device."""
         position_ids, firsts = places
         own_text = text_numbers[:, :, None] == text_numbers[:, None, :]
         hidden = self.classifier.bert(
@@ -154,13 +169,13 @@ def agrees(runner: Runner, classifier: Any, longest: int, pad_id: int, last_id: 
 
 def _agree(runner: Runner, classifier: Any, rows: Sequence[Row], pad_id: int) -> bool:
     device = classifier.device
-    laid_out = [tensor.to(device) for tensor in lay_out(rows, max(sum(map(len, row)) for row in rows), pad_id)]
+    laid_out = lay_out(rows, max(sum(map(len, row)) for row in rows), pad_id)
     with torch.inference_mode():
-        found = [runner(*laid_out)] + ([runner.begin(*laid_out)()] if runner.passes_at_once > 1 else [])
+        found = [runner.run(*laid_out)] + ([runner.begin(*laid_out)()] if runner.passes_at_once > 1 else [])
         alone = (torch.tensor([text], device=device) for text in chain.from_iterable(rows))
         wanted = torch.cat([classifier(input_ids=ids, attention_mask=torch.ones_like(ids)).logits for ids in alone])
     most = _MOST_DIFFERENCE[runner.dtype] * max(1.0, float(wanted.abs().max()))
-    return all(torch.allclose(logits, wanted.float(), rtol=0, atol=most) for logits in found)
+    return all(torch.allclose(logits, wanted.float().cpu(), rtol=0, atol=most) for logits in found)
 
 
 def _text(tokens: int, pad_id: int) -> list[int]:

@@ -17,7 +17,7 @@ import torch
 import transformers
 from rich.console import Console
 
-from tests.benchmarks import engines, growth, latencies, service, streams
+from tests.benchmarks import engines, gpu, growth, latencies, service, streams
 from tests.benchmarks.exported import exported
 from tests.benchmarks.plot import draw
 from tests.benchmarks.sampling import Figure, Run
@@ -30,8 +30,10 @@ SECTIONS: Mapping[str, Callable[[Run], list[Figure]]] = {
     "service": service.run,
     "latency": latencies.run,
     "growth": growth.run,
+    "gpu": gpu.run,
 }
-QUICK_SECTIONS = tuple(name for name in SECTIONS if name != "growth")
+WITHOUT_GPU = tuple(name for name in SECTIONS if name != "gpu")
+QUICK_SECTIONS = tuple(name for name in WITHOUT_GPU if name != "growth")
 """What fits into about ten minutes."""
 OUTPUT = Path("runs/benchmarks")
 
@@ -39,18 +41,20 @@ OUTPUT = Path("runs/benchmarks")
 def main() -> int:
     """Run the sections, print their tables as they come, write results.json and plots; 1 when a section failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; else all")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; else all but gpu")
     parser.add_argument(
         "--peers", action="store_true", help="measure other libraries too, in environments of their own"
     )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and texts, shorter windows, and no growth")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer rounds and texts, shorter windows, and no growth unless it is named"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where results.json and the plots go")
     options = parser.parse_args()
     if unknown := set(options.sections) - SECTIONS.keys():
         parser.error(f"there is no section {', '.join(sorted(unknown))}: there are {', '.join(SECTIONS)}")
     stop_on_sigterm()  # no contender outlives the run
     told = Run(peers=options.peers, quick=options.quick, model=exported())
-    names = options.sections or (QUICK_SECTIONS if options.quick else tuple(SECTIONS))
+    names = options.sections or (QUICK_SECTIONS if options.quick else WITHOUT_GPU)
     found, failed = _measure(names, told)
     _write(options.output, found, told)
     return 1 if failed else 0

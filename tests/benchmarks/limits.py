@@ -8,20 +8,22 @@ import torch
 
 from consumer.model.device import choose_dtype
 
+CPU = torch.device("cpu")
 ROWS = 1_024
 """Tokens of a matrix: as many as the batches of the bare forward pass have."""
 MULTIPLICATIONS = 200
 
 
-def gemm_flops_per_s(config: Any) -> float:
-    """Of the model's own largest multiplication, in the number format that is fastest here."""
-    dtype = choose_dtype("auto", torch.device("cpu"))
-    tokens = torch.randn(ROWS, config.hidden_size, dtype=dtype)
-    weights = torch.randn(config.hidden_size, config.intermediate_size, dtype=dtype)
-    torch.mm(tokens, weights)  # prepares the shape
+def gemm_flops_per_s(config: Any, device: torch.device = CPU) -> float:
+    """Of the model's own largest multiplication, in the number format that is fastest on `device`."""
+    dtype = choose_dtype("auto", device)
+    tokens = torch.randn(ROWS, config.hidden_size, dtype=dtype, device=device)
+    weights = torch.randn(config.hidden_size, config.intermediate_size, dtype=dtype, device=device)
+    torch.mm(tokens, weights).cpu()  # prepares the shape
     began_s = time.perf_counter()
     for _ in range(MULTIPLICATIONS):
-        torch.mm(tokens, weights)
+        product = torch.mm(tokens, weights)
+    product[0, 0].item()  # a GPU has only been told so far
     flops = 2 * ROWS * config.hidden_size * config.intermediate_size * MULTIPLICATIONS
     return float(flops) / (time.perf_counter() - began_s)
 

@@ -2,12 +2,17 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
+from transformers import BertConfig, BertForSequenceClassification
 
+from consumer.model.buckets import Buckets
+from consumer.model.graphs import GraphedNetwork
+from consumer.model.rows import in_rows
 from consumer.terminal.bench_figures import measured
-from tests.benchmarks import corpus
+from tests.benchmarks import corpus, gpu
 from tests.benchmarks.agreement import agreement
 from tests.benchmarks.growth import growth
 from tests.benchmarks.limits import flops_per_text
@@ -15,6 +20,7 @@ from tests.benchmarks.peers.tokens import batches, by_tokens
 from tests.benchmarks.plot import draw
 from tests.benchmarks.sampling import Figure, Point, Reach, fastest, in_turns, ratio
 from tests.benchmarks.table import number, table
+from tests.host_lane import HostLane
 
 
 def test_contenders_take_turns() -> None:
@@ -132,3 +138,21 @@ def test_peers_get_batches_sorted_by_length_within_the_token_budget() -> None:
     made = batches(Tokenizer(), ["a" * 600, "b" * 10, "c" * 400, "d" * 512], by_tokens)  # type: ignore[arg-type]
     assert [batch.indices for batch in made] == [[0], [3, 2], [1]]
     assert [batch.inputs["attention_mask"].sum() for batch in made] == [600, 912, 10]
+
+
+def test_the_gpu_s_figures_are_taken_by_the_same_code_on_any_device() -> None:
+    config = BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=80)
+    network: Any = BertForSequenceClassification(config)
+    network.eval()
+    eager = in_rows(network, longest=64, pad_id=0)
+    lane = HostLane()
+    graphed = GraphedNetwork(eager, lane, Buckets(64, 256, shares_rows=True), pad_id=0)
+    figures = gpu.figures(graphed, eager, "a CPU", rows=[1, 2], rounds=1)
+    assert lane.replays == 2 * (gpu.PASSES + 1)
+    assert [figure.name for figure in figures if figure.point is None] == [
+        "graphs ÷ eager, 1 rows",
+        "graphs ÷ GEMM, 1 rows",
+        "graphs ÷ eager, 2 rows",
+        "graphs ÷ GEMM, 2 rows",
+    ]
+    assert all(figure.value.least > 0 for figure in figures)

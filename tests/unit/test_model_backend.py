@@ -24,7 +24,8 @@ from tests.pass_engine import interleaved
 from tests.tiny_models import save_classifier
 
 CPU = torch.device("cpu")
-LIMITS = {"most_tokens": 24, "pad_id": 0, "last_id": 9}
+TOKENS = {"most_tokens": 24, "pad_id": 0, "last_id": 9}
+LIMITS = TOKENS | {"max_batch_tokens": 128}
 
 
 @pytest.fixture(scope="module")
@@ -179,9 +180,9 @@ def test_a_network_that_it_cannot_convert_is_left_to_pytorch(monkeypatch: pytest
 
 def test_a_pass_that_fails_raises_and_gives_out_nothing_of_the_pass_before(directory: Path) -> None:
     network = load_engine(str(directory), device="cpu", dtype="float32", backend="openvino").network
-    network(*lay_out([[[7] * 10]], 10, pad_id=0))
+    network.run(*lay_out([[[7] * 10]], 10, pad_id=0))
     with pytest.raises(RuntimeError):
-        network(*lay_out([[[9] * 40]], 40, pad_id=0))  # more positions than the model has
+        network.run(*lay_out([[[9] * 40]], 40, pad_id=0))  # more positions than the model has
 
 
 def test_a_network_that_pytorch_would_refuse_a_text_of_is_left_to_it() -> None:
@@ -196,7 +197,7 @@ def test_an_error_of_the_conversion_says_its_kind_and_quotes_nothing() -> None:
     network = Classifier()
     network.register_forward_pre_hook(lambda *_: int("a secret"))
     with pytest.raises(UnusableError) as error:
-        OpenVinoNetwork(OneTextARow(network), **LIMITS)
+        OpenVinoNetwork(OneTextARow(network), **TOKENS)
     assert "secret" not in str(error.value)
 
 

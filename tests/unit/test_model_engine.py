@@ -8,13 +8,11 @@ import torch
 
 from consumer.answer import Answer, ModelPass, Unanswerable
 from consumer.model import Engine, ModelError, load_engine
-from consumer.model.packing import width
+from consumer.model.packing import Widths
 from consumer.model.rows import OneTextARow
 from tests.pass_engine import interleaved
 from tests.tiny_engine import answers, letter_z, tiny_engine
 from tests.tiny_models import MAX_TOKENS, save_classifier
-
-Forward = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +31,13 @@ def spy_on_forward(
     """Let `behave(input_ids, logits)` see and change every forward pass; return the list of their sizes in texts. Rows
     hold one text each, as those of a model that cannot share them."""
     sizes: list[int] = []
-    network: Forward = OneTextARow(engine.network)
 
-    def forward(input_ids: torch.Tensor, *places: torch.Tensor) -> Any:
-        sizes.append(len(input_ids))
-        return behave(input_ids, network(input_ids, *places))
+    class Spy(OneTextARow):
+        def forward(self, input_ids: torch.Tensor, text_numbers: torch.Tensor, *places: torch.Tensor) -> Any:
+            sizes.append(len(input_ids))
+            return behave(input_ids, super().forward(input_ids, text_numbers, *places))
 
-    forward.shares_rows, forward.passes_at_once, forward.device = False, 1, torch.device("cpu")  # type: ignore[attr-defined]
-    monkeypatch.setattr(engine._passes, "runner", forward)
+    monkeypatch.setattr(engine._passes, "runner", Spy(engine.network))
     return sizes
 
 
@@ -232,7 +229,7 @@ def test_a_pass_tells_how_many_texts_it_ran_over_how_many_tokens_and_how_much_wa
     (done,) = passes
     assert done.texts == 3
     assert done.tokens == sum(lengths)
-    assert done.padded_tokens == width(sum(lengths), MAX_TOKENS) > sum(lengths)
+    assert done.padded_tokens == Widths(MAX_TOKENS).padded(sum(lengths)) > sum(lengths)
     assert done.took_s > 0
 
 

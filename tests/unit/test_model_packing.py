@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.model.packing import pack, width
+from consumer.model.packing import WIDTH_STEPS, Widths, pack
 
 lengths_of_texts = st.lists(st.integers(1, 512), max_size=200)
 
@@ -58,13 +58,13 @@ def test_full_micro_batches_of_texts_that_are_alike_have_one_shape(texts: int) -
     assert [len(batch) for batch in batches[:-1]] == [64] * (len(batches) - 1)
 
 
-@given(st.integers(1, 512), st.integers(1, 512))
-def test_a_text_is_padded_by_an_eighth_or_three_tokens_and_never_beyond_what_the_model_takes(
-    tokens: int, most_tokens: int
+@given(st.integers(1, 512), st.integers(1, 512), st.sampled_from([1, 2, WIDTH_STEPS]))
+def test_a_row_is_padded_by_a_step_or_three_tokens_and_never_beyond_what_the_model_takes(
+    tokens: int, most_tokens: int, steps: int
 ) -> None:
-    padded = width(min(tokens, most_tokens), most_tokens)
+    padded = Widths(most_tokens, steps).padded(min(tokens, most_tokens))
     assert min(tokens, most_tokens) <= padded <= most_tokens
-    assert padded - tokens <= max(3, tokens / 8)
+    assert padded - tokens <= max(3, tokens / steps)
 
 
 def test_a_budget_that_all_texts_fit_makes_one_micro_batch() -> None:

@@ -17,9 +17,12 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from consumer.model.buckets import Buckets
+from consumer.model.graphs import GraphedNetwork
 from consumer.model.openvino_network import OpenVinoNetwork
-from consumer.model.packing import ROW_TOKENS, SHORT_PASS_ROW_TOKENS, micro_batches, share, width
+from consumer.model.packing import ROW_TOKENS, SHORT_PASS_ROW_TOKENS, WIDTH_STEPS, Widths, micro_batches, share
 from consumer.model.rows import OneTextARow, SharedRows, agrees, in_rows, lay_out
+from tests.host_lane import HostLane
 
 SIZES: dict[str, Any] = {
     "vocab_size": 40,
@@ -48,15 +51,25 @@ def bert() -> Any:
 
 def scores(runner: Any, rows: Sequence[Sequence[Sequence[int]]], width: int) -> torch.Tensor:
     with torch.inference_mode():
-        found: torch.Tensor = runner(*lay_out(rows, width, pad_id=0))
+        found: torch.Tensor = runner.run(*lay_out(rows, width, pad_id=0))
     return found
 
 
-@pytest.fixture(scope="module", params=["torch", "openvino"])
+@pytest.fixture(scope="module", params=["torch", "openvino", "graphs"])
 def runner(request: pytest.FixtureRequest) -> Any:
     shared = in_rows(bert(), longest=24, pad_id=0)
     assert isinstance(shared, SharedRows)
-    return shared if request.param == "torch" else OpenVinoNetwork(shared, most_tokens=24, pad_id=0, last_id=39)
+    return running_by(request.param, shared)
+
+
+def running_by(backend: str, network: OneTextARow) -> Any:
+    if backend == "openvino":
+        return OpenVinoNetwork(network, most_tokens=24, pad_id=0, last_id=39)
+    if backend == "graphs":
+        longest = 128 if network.shares_rows else 24
+        buckets = Buckets(longest, max_batch_tokens=512, shares_rows=network.shares_rows)
+        return GraphedNetwork(network, HostLane(), buckets, pad_id=0)
+    return network
 
 
 @settings(max_examples=60, deadline=None)
@@ -86,7 +99,7 @@ def test_rows_are_laid_out_with_each_texts_own_number_positions_and_first_token(
     assert laid_out.firsts.tolist() == [0, 3, 6]
 
 
-@pytest.mark.parametrize("backend", ["torch", "openvino"])
+@pytest.mark.parametrize("backend", ["torch", "openvino", "graphs"])
 @pytest.mark.parametrize(
     "network",
     [
@@ -100,9 +113,7 @@ def test_other_networks_have_a_row_for_each_text(network: Any, backend: str) -> 
     running: Any = in_rows(classifier, longest=24, pad_id=0)
     assert isinstance(running, OneTextARow)
     assert not running.shares_rows
-    if backend == "openvino":
-        running = OpenVinoNetwork(running, most_tokens=24, pad_id=0, last_id=39)
-    assert agrees(running, classifier, longest=24, pad_id=0)
+    assert agrees(running_by(backend, running), classifier, longest=24, pad_id=0)
 
 
 def test_a_bert_whose_scores_depend_on_the_place_in_the_row_has_a_row_for_each_text(
@@ -150,16 +161,21 @@ def test_attention_that_would_add_a_mask_of_true_and_false_to_its_scores_never_s
     assert type(in_rows(network, longest=24, pad_id=0)) is OneTextARow
 
 
-@given(lengths_of_texts, st.integers(16, 4_096), st.integers(0, 1_000), st.booleans())
-@example([1, 16], 17, 0, True)  # together they fill the budget, but not once they are padded
-@example([17, 1], 16, 0, True)  # the long one exceeds it, and shall be alone
-def test_every_text_is_in_exactly_one_row(lengths: list[int], budget: int, pass_tokens: int, shares: bool) -> None:
+@given(
+    lengths_of_texts, st.integers(16, 4_096), st.integers(0, 1_000), st.booleans(), st.sampled_from([1, WIDTH_STEPS])
+)
+@example([1, 16], 17, 0, True, WIDTH_STEPS)  # together they fill the budget, but not once they are padded
+@example([17, 1], 16, 0, True, WIDTH_STEPS)  # the long one exceeds it, and shall be alone
+def test_every_text_is_in_exactly_one_row(
+    lengths: list[int], budget: int, pass_tokens: int, shares: bool, steps: int
+) -> None:
+    widths = Widths(512, steps)
     batches = micro_batches(
-        lengths, most_tokens=512, max_batch_tokens=budget, pass_tokens=pass_tokens, shares_rows=shares
+        lengths, widths=widths, max_batch_tokens=budget, pass_tokens=pass_tokens, shares_rows=shares
     )
     assert sorted(index for batch in batches for row in batch for index in row) == list(range(len(lengths)))
     for batch in batches:
-        padded = len(batch) * width(max(sum(lengths[index] for index in row) for row in batch), 512)
+        padded = len(batch) * widths.padded(max(sum(lengths[index] for index in row) for row in batch))
         assert padded <= budget or sum(map(len, batch)) == 1
 
 
@@ -169,17 +185,18 @@ def test_a_row_is_as_long_as_its_longest_text_padded_or_as_rows_may_become(
 ) -> None:
     lengths = [min(length, most_tokens) for length in lengths]
     most = ROW_TOKENS if sum(lengths) > budget else SHORT_PASS_ROW_TOKENS
-    for row in share(lengths, most_tokens, budget):
+    widths = Widths(most_tokens)
+    for row in share(lengths, widths, budget):
         longest = max(lengths[index] for index in row)
-        assert sum(lengths[index] for index in row) <= max(min(most, most_tokens, budget), width(longest, most_tokens))
+        assert sum(lengths[index] for index in row) <= max(min(most, most_tokens, budget), widths.padded(longest))
 
 
 def test_few_texts_are_spread_over_rows_that_are_equally_long() -> None:
-    rows = share([20, 30, 40, 50, 20], 512, 1_024)
+    rows = share([20, 30, 40, 50, 20], Widths(512), 1_024)
     assert sorted(sum([20, 30, 40, 50, 20][index] for index in row) for row in rows) == [80, 80]
 
 
 def test_many_short_texts_fill_their_rows() -> None:
     lengths = [10 + number % 30 for number in range(400)]
-    rows = share(lengths, 512, 1_024)
+    rows = share(lengths, Widths(512), 1_024)
     assert sum(lengths) > 0.97 * 64 * len(rows)
