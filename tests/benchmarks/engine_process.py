@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -21,13 +22,17 @@ class EngineFailedError(Exception):
 
 
 class EngineProcess:
-    """Speaks the protocol of `peers/engine_peer.py`. Made by `engine_process`."""
+    """Speaks the protocol of `peers/engine_peer.py`. Made by `engine_process`.
+
+    It is stopped while it is not asked: threads of some libraries go on looking for work, on the cores of the others.
+    """
 
     def __init__(self, process: "subprocess.Popen[str]", log: IO[str]) -> None:
         self._process = process
         self._log = log
         self._cpu_ms_per_text: list[float] = []
         self.version: str = self._answer()["version"]
+        process.send_signal(signal.SIGSTOP)
 
     @property
     def pid(self) -> int:
@@ -52,9 +57,12 @@ class EngineProcess:
 
     def _ask(self, command: str) -> dict[str, Any]:
         assert self._process.stdin is not None
+        self._process.send_signal(signal.SIGCONT)
         self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
-        return self._answer()
+        answer = self._answer()
+        self._process.send_signal(signal.SIGSTOP)
+        return answer
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
