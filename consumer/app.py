@@ -1,6 +1,5 @@
 """The only place where parts are put together."""
 
-import gc
 import os
 import socket
 import time
@@ -10,12 +9,10 @@ from typing import Protocol
 
 import structlog
 
-from consumer.arenas import share_arenas
 from consumer.cache import AnswerCache, AnswerCodec, RedisStore, SharedCache, key_function
 from consumer.dead_letter_alarm import DeadLetterAlarm
 from consumer.delivery import open_delivery
-from consumer.http.perspective import attributes_of
-from consumer.http.server import open_server
+from consumer.heap import let_collector_rest, share_arenas
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.clients import Member, consumer_config, make_member
 from consumer.kafka.lag import LagWatch
@@ -35,10 +32,6 @@ from consumer.telemetry.logs import bind_process
 from schemas import DeadLetterReason
 
 log = structlog.get_logger()
-
-COLLECT_AFTER_OBJECTS, COLLECT_ALL_AFTER = 10_000, 20
-"""When Python looks for reference cycles (its own are 700 and 10). A comment leaves none behind, and each search walks
-the batches in flight and the answers in memory: 5 µs a comment."""
 
 DEFAULT_SERVE_PORT = 8000
 WAIT_S = 0.1
@@ -73,7 +66,7 @@ def run(settings: Settings, stopping: Callable[[], bool]) -> None:
     with ExitStack() as stack:
         services = open_services(settings, stopping, stack, has_server=bool(settings.http_port))
         if services.has_server:
-            open_server(settings, services, stack)
+            _open_server(settings, services, stack)
         require_topics(settings)
         engine, policy = _load(settings, services)
         run_with(settings, engine, policy, stopping, alarm, services)
@@ -88,7 +81,7 @@ def serve(settings: Settings, stopping: Callable[[], bool]) -> None:
     settings = settings.model_copy(update={"http_port": settings.http_port or DEFAULT_SERVE_PORT})
     with ExitStack() as stack:
         services = open_services(settings, stopping, stack, has_server=True)
-        open_server(settings, services, stack)
+        _open_server(settings, services, stack)
         engine, policy = _load(settings, services)
         serve_with(settings, engine, policy, stopping, services)
 
@@ -212,26 +205,28 @@ def run_pipeline(
         _say_what_runs(services, engine, policy)
         services.health.begin()
         log.info("consuming", topic=settings.input_topic, delivery=settings.delivery)
-        _let_collector_rest()
+        let_collector_rest()
         pipeline.run(lambda: stopping() or services.failed)
         services.require_server()
     services.require_model()
     log.info("stopped")
 
 
-def _let_collector_rest() -> None:
-    """Look for reference cycles less often, and never again in what was made until now: the model, the modules."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER_OBJECTS, COLLECT_ALL_AFTER, COLLECT_ALL_AFTER)
-
-
 def _load(settings: Settings, services: Services) -> tuple[LoadedModel, Policy]:
     """Raises `ModelError`, or `SettingsError` for a setting that names a label which the model lacks."""
     engine, policy = load_model(settings, services.model_pass)
     if services.has_server:
+        from consumer.http.perspective import attributes_of
+
         attributes_of(settings, full_names(engine.tag_groups.label_names()))
     return engine, policy
+
+
+def _open_server(settings: Settings, services: Services, stack: ExitStack) -> None:
+    """Members without HTTP have 10 MB less in memory without FastAPI and uvicorn."""
+    from consumer.http.server import open_server
+
+    open_server(settings, services, stack)
 
 
 def _say_what_runs(services: Services, engine: LoadedModel, policy: Policy) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from consumer.arenas import MOST_ARENAS
+from consumer.heap import MOST_ARENAS
 
 ARENAS_OF_MANY_THREADS = """
 import ctypes, sys, threading
-from consumer.arenas import share_arenas
+from consumer.heap import share_arenas
 if sys.argv[1] == "shared":
     share_arenas()
 libc = ctypes.CDLL(None)
@@ -38,3 +38,9 @@ def arenas(how: str, report: Path) -> int:
 def test_many_threads_share_few_arenas_where_each_had_its_own(tmp_path: Path) -> None:
     assert arenas("as it is", tmp_path / "before.xml") > MOST_ARENAS
     assert arenas("shared", tmp_path / "after.xml") == MOST_ARENAS
+
+
+def test_what_only_http_needs_is_not_loaded_by_a_member_without_it() -> None:
+    code = "import sys, consumer.app; print({'fastapi', 'starlette', 'uvicorn'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "set()\n"
