@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 Answers = list[Answer | Unanswerable]
 IDLE_BEAT_S = 1.0
+STREAM_JOBS = 2
 TURN_TEXTS = 256
 """Texts of HTTP callers classified together, as many as the stream's batch has by default, so that where many wait
 their passes are as full as the stream's: with 64 they held 15 texts against 28, and callers got a third of the model.
@@ -169,10 +170,9 @@ class MicroBatcher:
             while stream or callers or self._wait_for_work():
                 if self._closed:
                     self._refuse_stream(stream)
-                stream.extend(() if stream else self._next_bulks())
+                self._begin_stream(stream)
                 self._one_pass(stream)
-                if len(stream) == 1 and stream[0].others_may_begin:
-                    stream.extend(self._next_bulks())
+                self._begin_stream(stream)
                 callers.extend(() if callers else self._next_turn())
                 self._one_pass(callers)
         except BaseException as error:
@@ -197,7 +197,15 @@ class MicroBatcher:
             if jobs[0].done:
                 jobs.popleft()
 
-    def _next_bulks(self) -> Iterator[_Job]:
+    def _begin_stream(self, stream: deque[_Job]) -> None:
+        """Begin the stream's next job where none has begun, and another beside it as soon as that may be."""
+        while not stream or (len(stream) < STREAM_JOBS and stream[-1].others_may_begin):
+            job = self._next_bulks()
+            if job is None:
+                return
+            stream.append(job)
+
+    def _next_bulks(self) -> _Job | None:
         """What the stream waits for, as much as fits into a turn, or one batch."""
         taken: list[_Bulk] = []
         with self._changed:
@@ -206,7 +214,8 @@ class MicroBatcher:
             if self._bulks and not taken:
                 taken.append(self._bulks.popleft())
         if taken:
-            yield _Job(self._answer_stream(taken))
+            return _Job(self._answer_stream(taken))
+        return None
 
     def _next_turn(self) -> Iterator[_Job]:
         """What callers wait for, as much as fits into a turn; who has gone meanwhile takes no room in it."""

@@ -7,7 +7,8 @@ import torch
 
 
 class HostLane:
-    """Runs anew what a GPU would replay, into the same memory, as a graph does.
+    """Runs anew what a GPU would replay, into the same memory, as a graph does; but at once, so that memory of the host
+    which is given back too early does no harm here.
 
     The first captures, `without_memory` many, find no memory for what they run.
     """

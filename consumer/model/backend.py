@@ -14,7 +14,7 @@ import torch
 
 from consumer.model.buckets import Buckets
 from consumer.model.cuda_lane import CudaLane
-from consumer.model.errors import ModelError
+from consumer.model.errors import ModelError, first_line
 from consumer.model.graphs import GraphedNetwork, Lane
 from consumer.model.openvino_network import OpenVinoNetwork, UnusableError, can_run, is_installed
 from consumer.model.rows import OneTextARow, Runner, agrees, in_rows
@@ -42,8 +42,9 @@ def prepare(
 ) -> Runner:
     """Return what runs `network`, a PyTorch classifier, on `device` in `dtype`.
 
-    `backend` is "torch", "openvino", or "auto": OpenVINO where it is installed and meant for this, graphs on an NVIDIA
-    GPU, each where it agrees with PyTorch on texts of up to `most_tokens` tokens with ids up to `last_id`.
+    `backend` is "torch", "openvino", or "auto": graphs on an NVIDIA GPU, else OpenVINO where it is installed and meant
+    for this, and either only where it agrees with PyTorch on texts of up to `most_tokens` tokens with ids up to
+    `last_id`.
     Raises ModelError where the wanted one cannot run the model, or memory is short.
     """
     if backend == "openvino":
@@ -67,22 +68,26 @@ def prepare(
             log.info("openvino_not_used", model=model, reason=str(error), meaning="PyTorch runs the model")
     if backend == "auto" and device.type == "cuda":
         buckets = Buckets(most_tokens, max_batch_tokens, shares_rows=running.shares_rows)
-        return with_graphs(running, partial(CudaLane, device), buckets, pad_id=pad_id, last_id=last_id)
+        return with_graphs(running, partial(CudaLane, device), buckets, pad_id)
     return running
 
 
-def with_graphs(
-    running: OneTextARow, make_lane: Callable[[], Lane], buckets: Buckets, *, pad_id: int, last_id: int
-) -> Runner:
+def with_graphs(running: OneTextARow, make_lane: Callable[[], Lane], buckets: Buckets, pad_id: int) -> Runner:
     """Return what runs `running` as graphs, or `running` itself where that fails or does not agree with it."""
     try:
         graphed = GraphedNetwork(running, make_lane(), buckets, pad_id)
-        if agrees(graphed, running.classifier, buckets.most_tokens, pad_id, last_id):
+        # Not with the last id: where a table lacks it a GPU would be lost for this process, whoever launches.
+        if agrees(graphed, running.classifier, buckets.most_tokens, pad_id):
             return graphed
         reason = "its scores are not PyTorch's"
     except Exception as error:  # capturing is strict: what a model may not do meanwhile, it may do otherwise
-        reason = type(error).__name__
-    log.info("cuda_graphs_not_used", reason=reason, meaning="PyTorch launches every kernel by itself, which is slower")
+        reason = f"{type(error).__name__}: {first_line(error)}"  # it saw no texts of anybody
+    log.warning(
+        "cuda_graphs_not_used",
+        reason=reason,
+        meaning="PyTorch launches every kernel by itself, which is slower",
+        remedy="with MODEL_BACKEND=torch it is not tried, and leaves nothing behind in the GPU's memory",
+    )
     return running
 
 

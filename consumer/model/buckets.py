@@ -1,7 +1,7 @@
 """Buckets: the few shapes of forward passes for which a GPU is prepared, and which of them holds a pass."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from consumer.model.packing import ROW_TOKENS, Widths
@@ -42,15 +42,14 @@ class Buckets:
         every = [self._bucket(rows, tokens) for tokens in self._widths for rows in self._counts[tokens]]
         return sorted(every, key=lambda bucket: bucket.rows * bucket.tokens, reverse=True)
 
-    def holding(self, rows: int, tokens: int, texts: int) -> Bucket | None:
-        """The narrowest with room for a pass, and of these the one of the fewest rows; None where there is none."""
+    def holding(self, rows: int, tokens: int, texts: int) -> Iterator[Bucket]:
+        """Those with room for a pass: the narrowest first, and of these the ones of the fewest rows."""
         for width in self._widths[bisect_left(self._widths, tokens) :]:
             counts = self._counts[width]
             for count in counts[bisect_left(counts, rows) :]:
                 bucket = self._bucket(count, width)
                 if texts <= bucket.texts:
-                    return bucket
-        return None
+                    yield bucket
 
     def _bucket(self, rows: int, tokens: int) -> Bucket:
         # Of two tokens or more, as texts between special tokens are; else it is one of the passes that no bucket holds.

@@ -7,9 +7,9 @@ from consumer.model.errors import ModelError
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CPU_PASS_TOKENS = 100
 """On two cores 2 to 5 ms at 0.06 ms a token for OpenVINO, 9 ms at 0.1 ms for PyTorch."""
-_GPU_PASS_TOKENS = 1_000
-"""An estimate, no GPU was at hand: a graph of a small model is some hundred kernels of 2 to 3 µs at least, 0.3 ms, in
-which a GPU does one or some thousand tokens. Without a bound one long comment would widen all rows of its pass."""
+_GPU_PASS_TOKENS = 10_000
+"""An estimate, no GPU was at hand: launched from Python a small model's pass takes some 3 ms, in which a GPU does about
+as many. Without a bound one long comment would widen all rows of its pass."""
 
 
 def choose_device(device: str) -> torch.device:

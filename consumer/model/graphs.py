@@ -19,6 +19,9 @@ from consumer.model.token_budget import is_out_of_memory
 
 log = structlog.get_logger()
 
+PASS_TOKENS = 1_000
+"""An estimate: some hundred kernels of 2 to 3 µs each, in which a GPU does about as many tokens of a small model."""
+
 
 class Lane(Protocol):
     """Where a device works in the order it is told to, while the host goes on."""
@@ -60,6 +63,7 @@ class GraphedNetwork:
 
     backend = "cuda-graphs"
     width_steps = WIDTH_STEPS
+    pass_tokens = PASS_TOKENS
     passes_at_once = 2
     alone_is_faster = False
 
@@ -92,8 +96,9 @@ class GraphedNetwork:
     def begin(self, *laid_out: torch.Tensor) -> Callable[[], torch.Tensor]:
         """Queue a pass on the device; it has a slot of its own until it was waited for."""
         (rows, width), texts = laid_out[0].shape, len(laid_out[-1])
-        bucket = self._buckets.holding(rows, width, texts)
-        if bucket is None or bucket not in self._graphs:
+        holding = self._buckets.holding(rows, width, texts)
+        bucket = next((bucket for bucket in holding if bucket in self._graphs), None)
+        if bucket is None:
             return self._network.begin(*laid_out)
         slot = self._idle.pop() if self._idle else self._new_slot()
         numbers = slot.numbers[: bucket.numbers]

@@ -24,7 +24,7 @@ from consumer.model.cleaning import CLEANING_VERSION
 from consumer.model.device import choose_device, choose_dtype
 from consumer.model.doubt import LANGUAGE, with_language
 from consumer.model.engine import Engine
-from consumer.model.errors import ModelError
+from consumer.model.errors import ModelError, first_line
 from consumer.model.labels import tag_groups
 from consumer.model.language import LANGUAGE_VERSION
 
@@ -228,8 +228,3 @@ def _version(weights: Iterable[Path], texts: Iterable[str]) -> str:
     for text in texts:
         digest.update(hashlib.sha256(text.encode()).digest())
     return digest.hexdigest()[:12]
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says, in its first line and without the full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from consumer.model.device import pass_tokens
 from consumer.model.packing import WIDTH_STEPS
 from consumer.model.rows import OneTextARow, agrees, lay_out
 
@@ -47,6 +48,7 @@ class OpenVinoNetwork:
     backend = "openvino"
     device = torch.device("cpu")
     width_steps = WIDTH_STEPS
+    pass_tokens = pass_tokens(device)
     alone_is_faster = True
 
     def __init__(self, network: OneTextARow, most_tokens: int, pad_id: int, last_id: int) -> None:

@@ -6,7 +6,6 @@ from functools import partial
 
 import torch
 
-from consumer.model.device import pass_tokens
 from consumer.model.packing import Widths, micro_batches
 from consumer.model.rows import LaidOut, Row, Runner, lay_out
 
@@ -22,7 +21,6 @@ class Passes:
         self.runner = runner
         self._pad_id = pad_id
         self._most_tokens = most_tokens
-        self._pass_tokens = pass_tokens(runner.device)
         self._in_flight = 0
 
     def micro_batches(self, lengths: Sequence[int], max_batch_tokens: int) -> list[list[list[int]]]:
@@ -34,7 +32,7 @@ class Passes:
             lengths,
             widths=self._widths(),
             max_batch_tokens=max_batch_tokens,
-            pass_tokens=self._pass_tokens,
+            pass_tokens=self.runner.pass_tokens,
             shares_rows=self.runner.shares_rows,
         )
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 import torch
 
+from consumer.model.device import pass_tokens
 from consumer.model.packing import WIDTH_STEPS
 from consumer.model.token_budget import is_out_of_memory
 
@@ -51,6 +52,8 @@ class Runner(Protocol):
     """Whether a row may hold several texts."""
     width_steps: int
     """How many widths of rows it should meet between a power of two and the next."""
+    pass_tokens: int
+    """What a pass costs beside its tokens, in tokens."""
     passes_at_once: int
     """How many passes should have begun while there are more to run; 1 where each takes all there is."""
     alone_is_faster: bool
@@ -93,6 +96,7 @@ class OneTextARow(torch.nn.Module):
         super().__init__()
         self.classifier = classifier
         self.device: torch.device = classifier.device
+        self.pass_tokens = pass_tokens(self.device)
         self.dtype: torch.dtype = classifier.dtype
 
     def forward(self, input_ids: torch.Tensor, text_numbers: torch.Tensor, *_: torch.Tensor) -> Any:

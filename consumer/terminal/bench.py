@@ -174,4 +174,5 @@ def _cores() -> int:
 
 def _device(engine: Any) -> str:
     device = engine.network.device
-    return str(torch.cuda.get_device_name(device)) if device.type == "cuda" else f"{device} ({engine.backend})"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device
+    return f"{name} ({engine.backend})"

@@ -10,7 +10,8 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
 from consumer.model.base import BASE_ID, base_directory
-from consumer.model.load import BUNDLED, check_cleaning, first_line, model_directory, refuse_pickles
+from consumer.model.errors import first_line
+from consumer.model.load import BUNDLED, check_cleaning, model_directory, refuse_pickles
 from consumer.training.data import LABELS
 from consumer.training.errors import TrainingError
 from consumer.training.saving import label_config

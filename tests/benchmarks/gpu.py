@@ -1,7 +1,8 @@
 """Section "gpu", for an NVIDIA GPU: graphs against PyTorch's own launches, and against multiplication alone."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -19,6 +20,7 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TEXT_TOKENS = ROW_TOKENS // 2
 """Two texts a row, about as long as comments are."""
 PASSES = 100
+GRAPHS, IN_FLIGHT, EAGER, GEMM = "graphs", "graphs, two in flight", "eager", "GEMM"
 
 
 def run(told: Run) -> list[Figure]:
@@ -34,39 +36,43 @@ def run(told: Run) -> list[Figure]:
 
 
 def figures(graphed: Runner, eager: OneTextARow, device: str, rows: Sequence[int], rounds: int) -> list[Figure]:
-    """Texts per second by rows in a pass, a pass after the other; `device` is said beside the ratios."""
+    """Texts per second by rows in a pass; `device` is said beside the ratios."""
     config = eager.classifier.config
     flops = flops_per_text(config, [TEXT_TOKENS])
     found = []
     for count in rows:
-        texts = [[range(5, 5 + TEXT_TOKENS)] * (2 if eager.shares_rows else 1)] * count
-        laid_out = lay_out([[list(text) for text in row] for row in texts], ROW_TOKENS, pad_id=0)
-        rates = _rates({"graphs": graphed, "eager": eager}, laid_out, rounds)
-        floor = [gemm_flops_per_s(config, eager.device) / flops for _ in range(rounds)]
+        row = [list(range(5, 5 + TEXT_TOKENS))] * (2 if eager.shares_rows else 1)
+        laid_out = lay_out([row] * count, ROW_TOKENS, pad_id=0)
+        contenders: dict[str, Callable[[], float]] = {
+            GRAPHS: partial(_texts_per_s, graphed, laid_out, 1),
+            IN_FLIGHT: partial(_texts_per_s, graphed, laid_out, 2),
+            EAGER: partial(_texts_per_s, eager, laid_out, 1),
+            GEMM: lambda: gemm_flops_per_s(config, eager.device) / flops,
+        }
+        with torch.inference_mode():
+            rates = in_turns(contenders, rounds)
         found += [
-            Figure(f"graphs ÷ eager, {count} rows", "ratio", ratio(rates["graphs"], rates["eager"]), note=device),
-            Figure(f"graphs ÷ GEMM, {count} rows", "ratio", ratio(rates["graphs"], floor), note=device),
-            *_points({**rates, "GEMM": floor}, count),
+            Figure(f"{name} ÷ {other}, {count} rows", "ratio", ratio(rates[name], rates[other]), note=device)
+            for name, other in ((GRAPHS, EAGER), (IN_FLIGHT, GRAPHS), (IN_FLIGHT, GEMM))
+        ]
+        found += [
+            Figure(
+                f"{name}, {count} rows", "texts/s", measured(values), point=Point("GPU by rows", name, count, "rows")
+            )
+            for name, values in rates.items()
         ]
     return found
 
 
-def _points(rates: Mapping[str, Sequence[float]], rows: int) -> list[Figure]:
-    return [
-        Figure(f"{name}, {rows} rows", "texts/s", measured(values), point=Point("GPU by rows", name, rows, "rows"))
-        for name, values in rates.items()
-    ]
-
-
-def _rates(runners: Mapping[str, Runner], laid_out: LaidOut, rounds: int) -> dict[str, list[float]]:
-    """Texts per second, from the host's memory to the host's memory."""
-
-    def rate(runner: Runner) -> float:
-        runner.run(*laid_out)
-        began_s = time.perf_counter()
-        for _ in range(PASSES):
-            runner.run(*laid_out)
-        return PASSES * len(laid_out.firsts) / (time.perf_counter() - began_s)
-
-    with torch.inference_mode():
-        return in_turns({name: partial(rate, one) for name, one in runners.items()}, rounds)
+def _texts_per_s(runner: Runner, laid_out: LaidOut, in_flight: int) -> float:
+    """From the host's memory to the host's memory, with so many passes begun when one is waited for."""
+    runner.run(*laid_out)
+    began_s = time.perf_counter()
+    begun = deque(runner.begin(*laid_out) for _ in range(in_flight - 1))
+    for _ in range(PASSES):
+        begun.append(runner.begin(*laid_out))
+        begun.popleft()()
+    took_s = time.perf_counter() - began_s
+    for wait in begun:
+        wait()
+    return PASSES * len(laid_out.firsts) / took_s

@@ -77,6 +77,18 @@ def test_the_next_batch_begins_beside_the_last_passes_of_the_one_before() -> Non
     assert engine.classified == ["a"] * 5 + ["bb"] * TURN_TEXTS
 
 
+def test_a_batch_of_one_pass_has_the_next_one_beside_it_and_no_more() -> None:
+    engine = PassEngine(texts_per_pass=TURN_TEXTS, passes_at_once=2)
+    with batcher_of(engine) as batcher:
+        batches = [batcher.begin([text] * TURN_TEXTS) for text in "abcd"]
+        for waited_for in range(3):
+            assert engine.begun.acquire(timeout=DEADLINE_S)
+            assert (len(engine.passes), len(engine.jobs)) == (waited_for, waited_for + 2)
+            engine.allow(1)
+        engine.open()
+        assert [batch.result(DEADLINE_S)[0] for batch in batches] == [answer_to(text) for text in "abcd"]
+
+
 def test_where_passes_run_one_at_a_time_a_batch_waits_for_the_end_of_the_one_before() -> None:
     engine = PassEngine()
     with batcher_of(engine) as batcher:

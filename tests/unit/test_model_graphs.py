@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from consumer.answer import Answer, Unanswerable
-from consumer.micro_batcher import MicroBatcher
+from consumer.answer import Unanswerable
 from consumer.model import Engine
 from consumer.model.backend import with_graphs
 from consumer.model.buckets import WIDTH_STEPS, Buckets
@@ -110,9 +109,9 @@ def test_buckets_that_do_not_fit_into_memory_are_left_out_and_their_passes_run_b
 def test_what_goes_wrong_on_the_device_is_raised_to_who_waits_and_to_nobody_else(network: OneTextARow) -> None:
     lane = HostLane()
     runner = graphed(network, lane)
-    lane.fail_next(RuntimeError("device-side assert"))
+    lane.fail_next(RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED"))
     failing, following = runner.begin(*laid_out(FIRST)), runner.begin(*laid_out(SECOND))
-    with pytest.raises(RuntimeError, match="assert"):
+    with pytest.raises(RuntimeError, match="CUBLAS"):
         failing()
     assert_as(network, following(), SECOND)
 
@@ -127,26 +126,20 @@ def test_an_engine_answers_with_graphs_what_it_answers_without(engine: Engine, n
     assert lane.replays > 3
 
 
-def test_a_text_that_fails_on_the_device_leaves_the_others_of_its_pass_unharmed(
-    engine: Engine, network: OneTextARow
-) -> None:
+def test_a_pass_that_failed_on_the_device_is_run_again_in_halves(engine: Engine, network: OneTextARow) -> None:
     lane = HostLane()
     engine._passes.runner = graphed(network, lane)
-    lane.fail_next(RuntimeError("device-side assert"))
+    lane.fail_next(RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED"))
     assert not any(isinstance(answer, Unanswerable) for answer in engine.classify(["a", "b", "c d e"]))
 
 
-def test_the_next_batch_begins_while_the_only_pass_of_the_one_before_runs(engine: Engine, network: OneTextARow) -> None:
+def test_a_batch_of_one_pass_lets_the_next_one_begin(engine: Engine, network: OneTextARow) -> None:
     lane = HostLane()
     engine._passes.runner = graphed(network, lane)
     first, second = engine.steps(["a"]), engine.steps(["b"])
     assert next(first) is True
     assert next(second) is True
     assert lane.replays == 2  # both have been told to the device, and none was waited for
-    batcher = MicroBatcher(engine, 0)
-    found = [batcher.begin([text]).result(20)[0] for text in "ab"]
-    assert all(isinstance(answer, Answer) for answer in found)
-    batcher.close(5)
 
 
 def as_it_was_captured(run: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
@@ -160,7 +153,10 @@ def not_permitted(_run: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor
 
 @pytest.mark.parametrize(
     ("captured", "reason"),
-    [(not_permitted, "RuntimeError"), (as_it_was_captured, "its scores are not PyTorch's")],
+    [
+        (not_permitted, "RuntimeError: operation not permitted when stream is capturing"),
+        (as_it_was_captured, "its scores are not PyTorch's"),
+    ],
 )
 def test_graphs_that_cannot_be_or_do_not_answer_as_pytorch_are_not_used_and_it_says_why(
     network: OneTextARow, monkeypatch: pytest.MonkeyPatch, captured: Any, reason: str
@@ -168,13 +164,13 @@ def test_graphs_that_cannot_be_or_do_not_answer_as_pytorch_are_not_used_and_it_s
     lane = HostLane()
     monkeypatch.setattr(lane, "captured", captured)
     with capture_logs() as logs:
-        running = with_graphs(network, lambda: lane, buckets(network), pad_id=0, last_id=40)
+        running = with_graphs(network, lambda: lane, buckets(network), pad_id=0)
     assert running is network
     assert [line["reason"] for line in logs if line["event"] == "cuda_graphs_not_used"] == [reason]
 
 
 def test_graphs_that_answer_as_pytorch_are_used(network: OneTextARow) -> None:
-    running = with_graphs(network, HostLane, buckets(network), pad_id=0, last_id=40)
+    running = with_graphs(network, HostLane, buckets(network), pad_id=0)
     assert running.backend == "cuda-graphs"
 
 
@@ -187,8 +183,7 @@ def test_every_pass_of_texts_has_a_bucket_within_the_budget_that_is_captured(
     batches = micro_batches(lengths, widths=widths, max_batch_tokens=budget, pass_tokens=1_000, shares_rows=shares)
     for batch in batches:
         width = widths.padded(max(sum(lengths[index] for index in row) for row in batch))
-        found = some.holding(len(batch), width, sum(map(len, batch)))
-        assert found
+        found = next(some.holding(len(batch), width, sum(map(len, batch))))
         assert found in set(some.all())
         assert found.rows >= len(batch)
         assert found.tokens >= width
@@ -198,12 +193,11 @@ def test_every_pass_of_texts_has_a_bucket_within_the_budget_that_is_captured(
 
 @given(st.integers(1, 256))
 def test_a_bucket_has_at_most_half_as_many_rows_again(rows: int) -> None:
-    found = Buckets(512, 16_384, shares_rows=True).holding(rows, 64, rows)
-    assert found
+    found = next(Buckets(512, 16_384, shares_rows=True).holding(rows, 64, rows))
     assert found.tokens == 64
     assert found.rows <= 1.5 * rows
 
 
-def test_there_are_so_few_buckets_that_capturing_them_takes_seconds() -> None:
+def test_there_are_tens_of_buckets_or_some_more_where_each_text_has_a_row() -> None:
     assert len(Buckets(512, 16_384, shares_rows=True).all()) < 60
     assert len(Buckets(512, 16_384, shares_rows=False).all()) < 150

@@ -32,6 +32,7 @@ class Bench:
     dtype = torch.float32
     shares_rows = True
     width_steps = WIDTH_STEPS
+    pass_tokens = 100
     passes_at_once = 1
     alone_is_faster = True
 
