@@ -18,6 +18,7 @@ import pytest
 
 from consumer.cache.embedded import free_port
 from consumer.kafka.embedded import FETCH_WAIT_MAX_MS, embedded_broker
+from consumer.kafka.lag import ASK_EVERY_S
 from consumer.micro_batcher import TURN_TEXTS
 from consumer.settings import Settings
 from consumer.terminal.bench_figures import Latency, latency
@@ -59,7 +60,8 @@ class Times(NamedTuple):
     again: float
 
 
-FULL, SHORT = Times(60, 600, 180, 60), Times(5, 8, 5, 4)
+FULL, SHORT = Times(60, 600, 180, 60), Times(5, 8, ASK_EVERY_S + 2, 4)
+"""A flood is longer than the time between two questions for the lag, and some until it is looked at."""
 SHORT_LIMITS = {"http_max_waiting_texts": 256, "http_timeout_ms": 60_000}
 """So that callers are refused within seconds, and nobody waits in vain on a machine that is slow just then."""
 
