@@ -36,7 +36,7 @@ bench-delivery: $(INSTALLED) ## Measure what exactly-once costs against at-least
 	@$(BIN)/python -m tests.benchmarks.delivery
 
 # On Apache Kafka where it is found, as above, else on the embedded broker. BENCH=engine: one section.
-bench: $(INSTALLED) ## Measure speed, latency and memory against the limits of this machine; ten to eleven minutes
+bench: $(INSTALLED) ## Measure speed, latency and memory against the limits of this machine; ten minutes
 	@$(BIN)/python -m tests.benchmarks --quick $(BENCH)
 
 bench-peers: $(INSTALLED) ## The same, longer, and against other libraries too, each in an environment of its own

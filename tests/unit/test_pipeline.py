@@ -7,6 +7,7 @@ import time
 import pytest
 
 from consumer.kafka.publisher import PublishError
+from consumer.micro_batcher import TURN_TEXTS
 from consumer.pipeline import PipelineError
 from tests.fakes import DictCache
 from tests.pipeline_bench import Bench, ListSource, wait_until
@@ -55,15 +56,17 @@ def test_the_next_batches_are_with_the_model_before_it_has_answered_the_first() 
 
     def open_when_two_wait() -> None:
         wait_until(lambda: len(bench.batcher._bulks) == 2)
-        asked.extend(text for bulk in bench.batcher._bulks for text in bulk.texts)
+        asked.extend(bulk.texts[0] for bulk in bench.batcher._bulks)
         bench.engine.gate.set()
 
     opening = threading.Thread(target=open_when_two_wait)
     opening.start()
-    bench.run(*(bench.texts(f"{n}") for n in range(5)))
+    # As many as a turn has: of smaller batches the model would take the second together with the first.
+    bench.run(*(bench.texts(*(f"{n}-{place}" for place in range(TURN_TEXTS))) for n in range(5)))
     opening.join(20)
-    assert asked == ["1", "2"]
-    assert [event.comment.id for event in bench.checkpoint.events()] == [f"c-{n}" for n in range(5)]
+    assert asked == ["1-0", "2-0"]
+    found = [event.comment.text for event in bench.checkpoint.events()]
+    assert found == [f"{n}-{place}" for n in range(5) for place in range(TURN_TEXTS)]
 
 
 def test_a_text_that_several_batches_in_flight_have_is_classified_once() -> None:
