@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice
@@ -23,6 +23,7 @@ log = structlog.get_logger()
 Answers = list[Answer | Unanswerable]
 IDLE_BEAT_S = 1.0
 STREAM_JOBS = 2
+"""Of the stream that have begun: the one that is waited for, and the next one beside its last passes."""
 TURN_TEXTS = 256
 """Texts of HTTP callers classified together, as many as the stream's batch has by default, so that where many wait
 their passes are as full as the stream's: with 64 they held 15 texts against 28, and callers got a third of the model.
@@ -173,7 +174,8 @@ class MicroBatcher:
                 self._begin_stream(stream)
                 self._one_pass(stream)
                 self._begin_stream(stream)
-                callers.extend(() if callers else self._next_turn())
+                if not callers and (job := self._next_turn()):
+                    callers.append(job)
                 self._one_pass(callers)
         except BaseException as error:
             log.error("model_failed", error=type(error).__name__, frames=frames_of(error))
@@ -213,11 +215,9 @@ class MicroBatcher:
                 taken.append(self._bulks.popleft())
             if self._bulks and not taken:
                 taken.append(self._bulks.popleft())
-        if taken:
-            return _Job(self._answer_stream(taken))
-        return None
+        return _Job(self._answer_stream(taken)) if taken else None
 
-    def _next_turn(self) -> Iterator[_Job]:
+    def _next_turn(self) -> _Job | None:
         """What callers wait for, as much as fits into a turn; who has gone meanwhile takes no room in it."""
         taken: list[_Waiting] = []
         with self._changed:
@@ -226,8 +226,7 @@ class MicroBatcher:
                 if entry.answer.set_running_or_notify_cancel():
                     taken.append(entry)
             self._admission.turn_began(len(taken))
-        if taken:
-            yield _Job(self._answer_callers(taken))
+        return _Job(self._answer_callers(taken)) if taken else None
 
     def _answer_stream(self, taken: Sequence[_Bulk]) -> Generator[bool, None, None]:
         texts = _texts(taken)

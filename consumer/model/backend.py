@@ -43,8 +43,8 @@ def prepare(
     """Return what runs `network`, a PyTorch classifier, on `device` in `dtype`.
 
     `backend` is "torch", "openvino", or "auto": graphs on an NVIDIA GPU, else OpenVINO where it is installed and meant
-    for this, and either only where it agrees with PyTorch on texts of up to `most_tokens` tokens with ids up to
-    `last_id`.
+    for this, and either only where it agrees with PyTorch on texts of up to `most_tokens` tokens; OpenVINO also with
+    ids up to `last_id`.
     Raises ModelError where the wanted one cannot run the model, or memory is short.
     """
     if backend == "openvino":

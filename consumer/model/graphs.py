@@ -116,10 +116,7 @@ class GraphedNetwork:
         return logits
 
     def _capture(self, bucket: Bucket) -> None:
-        numbers = torch.zeros(bucket.numbers, dtype=torch.int32)
-        _stage(numbers, bucket, (), self._pad_id)
-        self._inputs[: bucket.numbers].copy_(numbers)
-        parts = _parts(self._inputs, bucket)
+        parts = _parts(self._inputs, bucket)  # zeros, which are as good as texts: what is captured is what is done
         try:
             with torch.inference_mode():
                 self._graphs[bucket] = self._lane.captured(partial(self._network, *parts))
@@ -143,15 +140,13 @@ def _parts(numbers: torch.Tensor, bucket: Bucket) -> list[torch.Tensor]:
 
 
 def _stage(numbers: torch.Tensor, bucket: Bucket, laid_out: tuple[torch.Tensor, ...], pad_id: int) -> None:
-    """Write a pass, or one without texts, into `numbers`, padded to `bucket`."""
+    """Write a pass into `numbers`, padded to `bucket`."""
     parts = _parts(numbers, bucket)
     numbers.zero_()
     parts[0].fill_(pad_id)
-    rows = width = 0
-    if laid_out:
-        *by_token, firsts = laid_out
-        rows, width = by_token[0].shape
-        for part, tensor in zip(parts[:3], by_token, strict=True):
-            part[:rows, :width] = tensor
-        parts[3][: len(firsts)] = firsts + firsts // width * (bucket.tokens - width)
+    *by_token, firsts = laid_out
+    rows, width = by_token[0].shape
+    for part, tensor in zip(parts[:3], by_token, strict=True):
+        part[:rows, :width] = tensor
+    parts[3][: len(firsts)] = firsts + firsts // width * (bucket.tokens - width)
     parts[1][rows:, 0] = 1  # a row that sees nothing at all would be NaN

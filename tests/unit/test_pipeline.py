@@ -65,8 +65,8 @@ def test_the_next_batches_are_with_the_model_before_it_has_answered_the_first() 
     bench.run(*(bench.texts(*(f"{n}-{place}" for place in range(TURN_TEXTS))) for n in range(5)))
     opening.join(20)
     assert asked == ["1-0", "2-0"]
-    found = [event.comment.text for event in bench.checkpoint.events()]
-    assert found == [f"{n}-{place}" for n in range(5) for place in range(TURN_TEXTS)]
+    ids = [event.comment.id for event in bench.checkpoint.events()]
+    assert ids == [f"c-{n}-{place}" for n in range(5) for place in range(TURN_TEXTS)]
 
 
 def test_a_text_that_several_batches_in_flight_have_is_classified_once() -> None:
