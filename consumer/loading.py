@@ -1,6 +1,7 @@
 """The model and the policy, ready to be used: loaded, warm, and fitted to each other."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -9,6 +10,8 @@ from consumer.answer import ModelPass
 from consumer.micro_batcher import SteppedEngine
 from consumer.model.calibration import Calibration
 from consumer.model.engine import Engine
+from consumer.model.errors import ModelError
+from consumer.model.joint import JointEngine
 from consumer.model.labels import TagGroups
 from consumer.model.load import load_engine
 from consumer.policy import Policy, PolicyError, never_reviewed
@@ -44,20 +47,29 @@ class LoadedModel(SteppedEngine, Protocol):
         ...
 
 
-def load_model(settings: Settings, on_pass: Callable[[ModelPass], None] = lambda _: None) -> tuple[Engine, Policy]:
-    """Load and warm the model, and fit the policy to its labels; `on_pass` is told of every forward pass.
+def load_model(
+    settings: Settings, on_pass: Callable[[ModelPass], None] = lambda _: None
+) -> tuple[Engine | JointEngine, Policy]:
+    """Load and warm the model, or the models, and fit the policy to their labels; `on_pass` is told of every forward
+    pass.
 
-    Raises `ModelError` when the model cannot be used, `SettingsError` when the policy names labels that it lacks.
+    Raises `ModelError` when a model cannot be used, `SettingsError` when the settings name labels or models that are
+    not there.
     """
-    engine = load_engine(
-        settings.model,
-        device=settings.model_device,
-        dtype=settings.model_dtype,
-        backend=settings.model_backend,
-        max_batch_tokens=settings.max_batch_tokens,
-        labels=settings.model_labels,
-        on_pass=on_pass,
-    )
+    models = _models(settings.model)
+    engines = [
+        load_engine(
+            model,
+            device=settings.model_device,
+            dtype=settings.model_dtype,
+            backend=settings.model_backend,
+            max_batch_tokens=settings.max_batch_tokens,
+            labels=labels,
+            on_pass=on_pass,
+        )
+        for model, labels in labels_by_model(models, settings.model_labels).items()
+    ]
+    engine = engines[0] if len(engines) == 1 else _joint(engines)
     policy = make_policy(settings, engine.tag_groups.label_names(), engine.calibration)
     engine.warm_up()
     log.info(
@@ -69,6 +81,36 @@ def load_model(settings: Settings, on_pass: Callable[[ModelPass], None] = lambda
         policy=policy.version,
     )
     return engine, policy
+
+
+def labels_by_model(
+    models: Sequence[str], given: Mapping[str, str | Mapping[str, str]]
+) -> dict[str, Mapping[str, str]]:
+    """What MODEL_LABELS says of each model. Raises `SettingsError` where it does not say which one it means."""
+    of_one = {model: labels for model, labels in given.items() if not isinstance(labels, str)}
+    of_the_only = {label: name for label, name in given.items() if isinstance(name, str)}
+    if unknown := sorted(of_one.keys() - set(models)):
+        raise SettingsError(f"MODEL_LABELS has labels of {', '.join(unknown)}, but MODEL is {', '.join(models)}")
+    if of_the_only and (of_one or len(models) > 1):
+        raise SettingsError(
+            f"MODEL_LABELS does not say which model has {', '.join(of_the_only)}; with several models write "
+            f'{{"{models[0]}": {{"{next(iter(of_the_only))}": "…"}}}}'
+        )
+    return {model: of_one.get(model) or of_the_only for model in models}
+
+
+def _joint(engines: Sequence[Engine]) -> JointEngine:
+    engine = JointEngine(engines)
+    log.info("models_answer_together", tag_groups=engine.models())
+    return engine
+
+
+def _models(setting: str) -> list[str]:
+    """The models that the setting MODEL names, each once; a directory may have commas in its name."""
+    names = [setting] if Path(setting).is_dir() else [name.strip() for name in setting.split(",")]
+    if not all(names):
+        raise ModelError(f'MODEL is "{setting}": there is no model beside one of its commas; remove the comma')
+    return list(dict.fromkeys(names))
 
 
 def make_judge(engine: LoadedModel, policy: Policy) -> Judge:

@@ -12,6 +12,7 @@ from consumer.settings_parsing import json_object
 Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
 Thresholds = Annotated[dict[str, Threshold], NoDecode, BeforeValidator(json_object)]
 Labels = Annotated[dict[str, str], NoDecode, BeforeValidator(json_object)]
+ModelLabels = Annotated[dict[str, str | dict[str, str]], NoDecode, BeforeValidator(json_object)]
 ClientConfig = Annotated[dict[str, str | int | float | bool], NoDecode, BeforeValidator(json_object)]
 REVOKE_SHARE = 0.25
 """Of KAFKA_MAX_POLL_INTERVAL_MS."""
@@ -136,7 +137,8 @@ class Settings(BaseSettings):
     model: str = Field(
         "bundled",
         min_length=1,
-        description="`bundled`, a model directory, or a Hugging Face id that is already in the local cache.",
+        description="`bundled`, a model directory, or a Hugging Face id that is already in the local cache. Several, "
+        "with commas between them, answer together.",
     )
     model_device: str = Field("auto", description="Where the model runs: `auto`, `cpu`, `cuda`, `cuda:1`.")
     model_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -147,10 +149,10 @@ class Settings(BaseSettings):
         description="What runs the model; auto = OpenVINO on a CPU where it is installed, PyTorch in CUDA graphs on an "
         "NVIDIA GPU, where these agree with PyTorch; else PyTorch.",
     )
-    model_labels: Labels = Field(
+    model_labels: ModelLabels = Field(
         default_factory=dict,
         description='JSON object from the model\'s label names to ours, such as `{"LABEL_0": "negative"}` or '
-        '`{"LABEL_1": "toxicity.toxic"}`.',
+        '`{"LABEL_1": "toxicity.toxic"}`; with several models, one for each: `{"my-model": {"LABEL_0": "negative"}}`.',
     )
     max_batch_records: int = Field(
         256, ge=1, le=100_000, description="Most records in one batch, the unit of checkpointing."

@@ -87,7 +87,7 @@ class Engine:
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_text_tokens)
         tokenizer.encode_special_tokens = True  # "[SEP]" in a comment is text, not structure
-        self._normalise = idempotent_normaliser(tokenizer)
+        self.normalise = idempotent_normaliser(tokenizer)
 
     @property
     def network(self) -> Any:
@@ -113,7 +113,7 @@ class Engine:
 
         Texts that differ only in what the model ignores (accents, say, or letter case) become equal.
         """
-        return self._normalise(clean(text))
+        return self.normalise(clean(text))
 
     def classify(self, model_texts: Sequence[str]) -> list[Answer | Unanswerable]:
         """Answer every text, in the order given; blocks. Equal texts are run once.

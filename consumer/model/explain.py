@@ -9,6 +9,7 @@ import torch
 from consumer.answer import Answer
 from consumer.model.engine import Engine
 from consumer.model.errors import ModelError
+from consumer.model.joint import JointEngine, engines_of
 from consumer.model.labels import TagGroup
 
 _STEPS = 64  # of the bundled model's scores, 32 steps miss up to 0.05 and 64 at most 0.0004
@@ -50,26 +51,27 @@ class Explanation(NamedTuple):
         return abs(self.total - (self.score - self.baseline_score))
 
 
-def explain(engine: Engine, model_text: str, answer: Answer) -> list[Explanation]:
-    """Explain every tag group of `answer` that comes from the model's logits; blocks for 64 passes a group.
+def explain(loaded: Engine | JointEngine, model_text: str, answer: Answer) -> list[Explanation]:
+    """Explain every tag group of `answer` that comes from a model's logits; blocks for 64 passes a group.
 
     The path goes from the text with every token but the special ones replaced by the padding token to the text itself.
-    The engine must run in fp32: in half precision the gradients do not add up. Raises ModelError when it does not, or
+    The engines must run in fp32: in half precision the gradients do not add up. Raises ModelError when it does not, or
     when captum is missing.
     """
     if find_spec("captum") is None:
         raise ModelError('explaining needs the package captum; run: pip install "comment-moderation-stream[explain]"')
-    if not isinstance(engine.network, torch.nn.Module) or engine.network.dtype != torch.float32:
-        raise ModelError(
-            "only a model that PyTorch runs in fp32 can be explained; load it with MODEL_DTYPE=float32 "
-            "MODEL_BACKEND=torch"
-        )
-    labels = {group: tag.label for group, tag in engine.tag_groups.tags(answer).items()}
-    return [
-        _explanation(engine, model_text, group, labels[group.name])
-        for group in engine.tag_groups.groups
-        if group.columns
-    ]
+    labels = {group: tag.label for group, tag in loaded.tag_groups.tags(answer).items()}
+    found: dict[str, Explanation] = {}
+    for engine in engines_of(loaded):
+        if not isinstance(engine.network, torch.nn.Module) or engine.network.dtype != torch.float32:
+            raise ModelError(
+                "only a model that PyTorch runs in fp32 can be explained; load it with MODEL_DTYPE=float32 "
+                "MODEL_BACKEND=torch"
+            )
+        for group in engine.tag_groups.groups:
+            if group.columns and group.name not in found:
+                found[group.name] = _explanation(engine, model_text, group, labels[group.name])
+    return list(found.values())
 
 
 def _explanation(engine: Engine, model_text: str, group: TagGroup, label: str) -> Explanation:

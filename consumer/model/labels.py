@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any, Literal
 
 from consumer.answer import Answer, GivenTag
@@ -111,29 +112,39 @@ def tag_groups(config: Any, mapping: Mapping[str, str] | None, model: str) -> Ta
         return _inferred(config, names, mapping or {}, model)
     if mapping:
         raise ModelError(f"the model {model} names its tag groups itself; unset MODEL_LABELS")
-    return _declared(own, len(names), model)
+    return _declared(own, names, model)
 
 
-def _declared(own: Any, logits: int, model: str) -> TagGroups:
+def _declared(own: Any, names: Sequence[str], model: str) -> TagGroups:
     groups = []
-    column = 0
     try:
+        labels = {name: tuple(str(label) for label in spec["labels"]) for name, spec in own.items()}
+        columns = iter(_columns([(name, label) for name in labels for label in labels[name]], names))
         for name, spec in own.items():
-            labels = tuple(str(label) for label in spec["labels"])
-            columns = tuple(range(column, column + len(labels)))
             if spec["activation"] not in ("softmax", "sigmoid"):
                 raise ValueError
-            groups.append(TagGroup(name, spec["activation"], labels, columns, spec.get("complement")))
-            column += len(labels)
+            own_columns = tuple(islice(columns, len(labels[name])))
+            groups.append(TagGroup(name, spec["activation"], labels[name], own_columns, spec.get("complement")))
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ModelError(
             f'the model {model} has unreadable tag_groups in its config.json; a group is {{"labels": ["negative", '
             '"neutral", "positive"], "activation": "softmax"} or {"labels": ["toxic"], "complement": "clean", '
             '"activation": "sigmoid"}'
         ) from None
-    if column != logits or not groups:
-        raise ModelError(f"the model {model} has {logits} logits but its tag_groups name {column}; correct config.json")
+    declared = sum(len(group.labels) for group in groups)
+    if declared != len(names) or not groups:
+        raise ModelError(
+            f"the model {model} has {len(names)} logits but its tag_groups name {declared}; correct config.json"
+        )
     return TagGroups(tuple(groups))
+
+
+def _columns(labels: Sequence[tuple[str, str]], names: Sequence[str]) -> list[int]:
+    """Where the logit of each label stands: by its name in id2label, "label" or "group.label", because save_pretrained
+    sorts the groups of a config; where the names do not say it, in the order of the labels."""
+    place = {name: column for column, name in enumerate(names)}
+    by_name = [place.get(f"{group}.{label}", place.get(label, -1)) for group, label in labels]
+    return by_name if sorted(by_name) == list(range(len(names))) else list(range(len(labels)))
 
 
 def _inferred(config: Any, names: list[str], mapping: Mapping[str, str], model: str) -> TagGroups:

@@ -11,6 +11,8 @@ from pydantic_core import to_json
 from consumer import __version__
 from consumer.answer import ModelPass
 from consumer.loading import load_model
+from consumer.model.engine import Engine
+from consumer.model.joint import JointEngine, engines_of
 from consumer.settings_parsing import load_settings
 from consumer.terminal.bench_client import RecordBytes, bench_client
 from consumer.terminal.bench_engine import BATCH_SIZES, engine_rates
@@ -172,7 +174,7 @@ def _cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _device(engine: Any) -> str:
-    device = engine.network.device
+def _device(engine: Engine | JointEngine) -> str:
+    device = engines_of(engine)[0].network.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device
     return f"{name} ({engine.backend})"

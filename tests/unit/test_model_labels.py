@@ -111,3 +111,25 @@ def test_every_group_gets_its_own_scores() -> None:
 def test_the_label_is_chosen_before_rounding() -> None:
     group = TagGroup("sentiment", "softmax", ("negative", "positive"), (0, 1))
     assert TagGroups((group,)).tags(Answer((0.499999, 0.500001), False))["sentiment"].label == "positive"
+
+
+def test_the_logits_of_tag_groups_are_found_by_name_in_whatever_order_a_config_was_saved() -> None:
+    sentiment, toxicity = TAG_GROUPS["sentiment"], TAG_GROUPS["toxicity"]
+    moved = {"toxicity": toxicity, "sentiment": sentiment}
+    names = ["negative", "neutral", "positive", "toxic"]
+    assert groups(names, tag_groups=moved) == (
+        TagGroup("toxicity", "sigmoid", ("toxic",), (3,), "clean"),
+        TagGroup("sentiment", "softmax", ("negative", "neutral", "positive"), (0, 1, 2)),
+    )
+
+
+def test_labels_that_two_groups_share_are_told_apart_by_their_groups() -> None:
+    two = {name: {"labels": ["low", "high"], "activation": "softmax"} for name in ("anger", "joy")}
+    found = groups(["joy.low", "joy.high", "anger.high", "anger.low"], tag_groups=two)
+    assert [(group.name, group.columns) for group in found] == [("anger", (3, 2)), ("joy", (0, 1))]
+
+
+@pytest.mark.parametrize("names", [["LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3"], ["low", "high", "low", "high"]])
+def test_tag_groups_whose_logits_have_no_names_follow_each_other(names: list[str]) -> None:
+    two = {name: {"labels": ["low", "high"], "activation": "softmax"} for name in ("anger", "joy")}
+    assert [group.columns for group in groups(names, tag_groups=two)] == [(0, 1), (2, 3)]
