@@ -13,6 +13,13 @@ class Encoded:
     truncated: bool
 
 
+def prepare_tokenizer(tokenizer: Tokenizer, max_text_tokens: int) -> None:
+    """Let it truncate and not pad. Set once and never per call: another thread may be tokenising."""
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_text_tokens)
+    tokenizer.encode_special_tokens = True  # "[SEP]" in a comment is text, not structure
+
+
 def encode(tokenizer: Tokenizer, texts: list[str], pad_id: int) -> list[Encoded | None]:
     """Tokenise all texts at once; where that raises, one by one, None standing for those that fail."""
     try:

@@ -14,23 +14,19 @@ from consumer.answer import Answer, ModelPass, Unanswerable
 from consumer.model.calibration import Calibration
 from consumer.model.cleaning import clean
 from consumer.model.doubt import LANGUAGE, doubted
-from consumer.model.encoding import Encoded, encode
+from consumer.model.encoding import Encoded, encode, prepare_tokenizer
 from consumer.model.errors import ModelError
 from consumer.model.labels import TagGroups
 from consumer.model.language import other_language_score
 from consumer.model.normaliser import idempotent_normaliser
 from consumer.model.passes import Logits, Passes, abandon
 from consumer.model.rows import Row, Runner
-from consumer.model.scores import per_column, scores_of
+from consumer.model.scores import NotFiniteError, Scoring
 from consumer.model.token_budget import TokenBudget, is_out_of_memory
 
 T = TypeVar("T")
 
 _PROBE_TEXT = "This is a good day."
-
-
-class _NotFiniteError(Exception):
-    """The model answered with NaN or infinity."""
 
 
 MicroBatch = Sequence[Sequence[Encoded]]
@@ -73,8 +69,7 @@ class Engine:
         self.tag_groups = tag_groups
         self.calibration = calibration
         self._passes = Passes(runner, pad_id, max_text_tokens)
-        self._temperatures = per_column(tag_groups, calibration.temperatures, 1.0)
-        self._offsets = per_column(tag_groups, calibration.offsets, 0.0)
+        self.scoring = Scoring(tag_groups, calibration)
         self.fingerprint = f"{version}-{str(runner.dtype).removeprefix('torch.')}"
         self._max_text_tokens = max_text_tokens
         self._budget = TokenBudget(
@@ -82,11 +77,8 @@ class Engine:
         )
         self._ended_s = 0.0
         self._pad_id = pad_id
-        self._tokenizer = tokenizer
-        # Set once and never per call: another thread may be tokenising.
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(max_text_tokens)
-        tokenizer.encode_special_tokens = True  # "[SEP]" in a comment is text, not structure
+        self.tokenizer = tokenizer
+        prepare_tokenizer(tokenizer, max_text_tokens)
         self.normalise = idempotent_normaliser(tokenizer)
 
     @property
@@ -98,15 +90,6 @@ class Engine:
     def backend(self) -> str:
         """What runs the model: torch, openvino or cuda-graphs."""
         return self._passes.runner.backend
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer as it is used, to see which piece of a text is which token; not to be changed."""
-        return self._tokenizer
-
-    def calibrated(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the network's logits, shape (texts, logits), as the model's calibration corrects them."""
-        return logits / self._temperatures.to(logits.device) + self._offsets.to(logits.device)
 
     def model_text(self, text: str) -> str:
         """Return `text` as the model sees it: what `classify` takes, and what cache keys are made of.
@@ -136,7 +119,7 @@ class Engine:
         It yields whether others may begin beside the last of its micro-batches, where they run side by side.
         """
         unique = list(dict.fromkeys(model_texts))
-        encoded = encode(self._tokenizer, unique, self._pad_id)
+        encoded = encode(self.tokenizer, unique, self._pad_id)
         answers: list[Answer | Unanswerable] = [Unanswerable("the tokenizer failed on it")] * len(unique)
         runnable = [index for index, item in enumerate(encoded) if item is not None]
         items = [item for item in encoded if item is not None]
@@ -225,12 +208,7 @@ class Engine:
     def _forward(self, rows: Sequence[Row], logits: Logits | None = None) -> list[list[float]]:
         """Return the scores per text, in the order of the tag groups; raises whatever the model raises."""
         with torch.inference_mode():
-            found = logits() if logits else self._passes.run(rows)
-            scores = scores_of(self.calibrated(found), self.tag_groups)
-            if not bool(torch.isfinite(scores).all()):
-                raise _NotFiniteError
-            by_text: list[list[float]] = scores.tolist()
-        return by_text
+            return self.scoring.scores(logits() if logits else self._passes.run(rows))
 
     def _run_extremes(self) -> bool:
         """Run the shortest, the longest and the fullest micro-batch."""
@@ -243,7 +221,7 @@ class Engine:
         return True
 
     def _probe(self) -> list[int]:
-        return self._tokenizer.encode(_PROBE_TEXT).ids
+        return self.tokenizer.encode(_PROBE_TEXT).ids
 
     def _require_success(self, rows: Sequence[Row]) -> None:
         """Run a micro-batch of ordinary texts. Raises ModelError when it fails, or what says that memory ran out."""
@@ -268,4 +246,4 @@ def _ids(rows: MicroBatch) -> list[Row]:
 
 def _reason(error: Exception) -> str:
     """Say what went wrong without the exception's message, which may quote a text."""
-    return "its scores are not finite" if isinstance(error, _NotFiniteError) else type(error).__name__
+    return "its scores are not finite" if isinstance(error, NotFiniteError) else type(error).__name__

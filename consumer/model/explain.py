@@ -87,7 +87,7 @@ def _explanation(engine: Engine, model_text: str, group: TagGroup, label: str) -
 
     def score(embedded: torch.Tensor) -> torch.Tensor:
         mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device)
-        logits = engine.calibrated(network(inputs_embeds=embedded, attention_mask=mask).logits)
+        logits = engine.scoring.calibrated(network(inputs_embeds=embedded, attention_mask=mask).logits)
         if group.activation == "sigmoid":
             return logits[:, columns[0]].sigmoid()
         # The columns that carry one label add up: log-sum-exp over them, against all of the group.
