@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from consumer.answer import ModelPass
-from consumer.micro_batcher import SteppedEngine
+from consumer.jobs import SteppedEngine
 from consumer.model.calibration import Calibration
 from consumer.model.engine import Engine
 from consumer.model.errors import ModelError

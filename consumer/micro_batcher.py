@@ -5,22 +5,28 @@ import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from itertools import islice
 from threading import Condition, Thread
-from typing import NamedTuple, Protocol
 
 import structlog
 
 from consumer.admission import Admission
 from consumer.answer import Answer, Unanswerable
-from consumer.errors import ReaderError
 from consumer.health import Vital
+from consumer.jobs import (
+    Answers,
+    Bulk,
+    Job,
+    ModelGoneError,
+    SteppedEngine,
+    Waiting,
+    answer_callers,
+    answer_stream,
+    texts_of,
+)
 from consumer.telemetry.logs import frames_of
 
 log = structlog.get_logger()
 
-Answers = list[Answer | Unanswerable]
 IDLE_BEAT_S = 1.0
 STREAM_JOBS = 2
 """Of the stream that have begun: the one that is waited for, and the next one beside its last passes."""
@@ -30,55 +36,6 @@ their passes are as full as the stream's: with 64 they held 15 texts against 28,
 Of the stream's batches as many are, where most of their texts have been answered before: 1.06 times the comments per
 second with nine of ten repeated.
 """
-
-
-class SteppedEngine(Protocol):
-    """An engine that lets others in between two forward passes."""
-
-    def model_text(self, text: str) -> str:
-        """The text as the model sees it; from any thread."""
-        ...
-
-    def steps(self, model_texts: Sequence[str]) -> Generator[bool, None, Answers]:
-        """Classify, stopping before each forward pass is waited for; yields whether others may begin beside the last of
-        them. Raises when the model itself is broken."""
-        ...
-
-
-class ModelGoneError(ReaderError):
-    """The model failed on ordinary texts, or is being let go: nothing is classified any more."""
-
-
-class _Waiting(NamedTuple):
-    text: str
-    answer: "Future[Answer | Unanswerable]"
-
-
-class _Bulk(NamedTuple):
-    texts: Sequence[str]
-    answers: "Future[Answers]"
-
-
-class _Job:
-    """Texts that are being classified, as far as they have come."""
-
-    def __init__(self, passes: Generator[bool, None, None]) -> None:
-        self.others_may_begin = False
-        self.done = False
-        self._passes = passes
-        self.step()
-
-    def step(self) -> None:
-        """Begin passes; from the second time on, wait for one before."""
-        try:
-            self.others_may_begin = next(self._passes)
-        except StopIteration:
-            self.done = True
-
-    def fail(self, error: BaseException) -> None:
-        """Tell those who wait for its answers."""
-        with suppress(BaseException):
-            self._passes.throw(error)
 
 
 class MicroBatcher:
@@ -93,8 +50,8 @@ class MicroBatcher:
         self._engine = engine
         self._admission = Admission(max_waiting_texts)
         self._changed = Condition()
-        self._waiting: deque[_Waiting] = deque()
-        self._bulks: deque[_Bulk] = deque()
+        self._waiting: deque[Waiting] = deque()
+        self._bulks: deque[Bulk] = deque()
         self._closed = False
         self._error: BaseException | None = None
         self._moved_at_s = time.monotonic()
@@ -122,7 +79,7 @@ class MicroBatcher:
     def begin(self, model_texts: Sequence[str]) -> "Future[Answers]":
         """The stream's way in: one answer per text, in order; does not block, and leaves it to its caller to bound what
         waits. What is returned raises what the engine raises, or `ModelGoneError`."""
-        bulk = _Bulk(model_texts, Future())
+        bulk = Bulk(model_texts, Future())
         with self._changed:
             if gone := self._gone():
                 bulk.answers.set_exception(gone)
@@ -138,7 +95,7 @@ class MicroBatcher:
         where too many texts wait, or so many that these might not be answered `within_s`: a caller who is refused at
         once can go elsewhere, one who waits in vain cannot.
         """
-        entries = [_Waiting(text, Future()) for text in model_texts]
+        entries = [Waiting(text, Future()) for text in model_texts]
         with self._changed:
             if gone := self._gone():
                 raise gone
@@ -165,8 +122,8 @@ class MicroBatcher:
         return None
 
     def _run(self) -> None:
-        stream: deque[_Job] = deque()
-        callers: deque[_Job] = deque()
+        stream: deque[Job] = deque()
+        callers: deque[Job] = deque()
         try:
             while stream or callers or self._wait_for_work():
                 if self._closed:
@@ -191,7 +148,7 @@ class MicroBatcher:
                 self._changed.wait(IDLE_BEAT_S)
             return bool(self._waiting or self._bulks)
 
-    def _one_pass(self, jobs: deque[_Job]) -> None:
+    def _one_pass(self, jobs: deque[Job]) -> None:
         """Let the first one run the model once."""
         self._moved_at_s = time.monotonic()
         if jobs:
@@ -199,7 +156,7 @@ class MicroBatcher:
             if jobs[0].done:
                 jobs.popleft()
 
-    def _begin_stream(self, stream: deque[_Job]) -> None:
+    def _begin_stream(self, stream: deque[Job]) -> None:
         """Begin the stream's next job where none has begun, and another beside it as soon as that may be."""
         while not stream or (len(stream) < STREAM_JOBS and stream[-1].others_may_begin):
             job = self._next_bulks()
@@ -207,50 +164,29 @@ class MicroBatcher:
                 return
             stream.append(job)
 
-    def _next_bulks(self) -> _Job | None:
+    def _next_bulks(self) -> Job | None:
         """What the stream waits for, as much as fits into a turn, or one batch."""
-        taken: list[_Bulk] = []
+        taken: list[Bulk] = []
         with self._changed:
-            while self._bulks and len(_texts(taken)) + len(self._bulks[0].texts) <= TURN_TEXTS:
+            while self._bulks and len(texts_of(taken)) + len(self._bulks[0].texts) <= TURN_TEXTS:
                 taken.append(self._bulks.popleft())
             if self._bulks and not taken:
                 taken.append(self._bulks.popleft())
-        return _Job(self._answer_stream(taken)) if taken else None
+        return Job(answer_stream(self._engine, taken)) if taken else None
 
-    def _next_turn(self) -> _Job | None:
+    def _next_turn(self) -> Job | None:
         """What callers wait for, as much as fits into a turn; who has gone meanwhile takes no room in it."""
-        taken: list[_Waiting] = []
+        taken: list[Waiting] = []
         with self._changed:
             while self._waiting and len(taken) < TURN_TEXTS:
                 entry = self._waiting.popleft()
                 if entry.answer.set_running_or_notify_cancel():
                     taken.append(entry)
             self._admission.turn_began(len(taken))
-        return _Job(self._answer_callers(taken)) if taken else None
+        return Job(self._answer_callers(taken)) if taken else None
 
-    def _answer_stream(self, taken: Sequence[_Bulk]) -> Generator[bool, None, None]:
-        texts = _texts(taken)
-        try:
-            found = yield from self._engine.steps(texts)
-            if len(found) != len(texts):
-                raise RuntimeError(f"{len(found)} answers to {len(texts)} texts")
-        except BaseException as error:
-            for bulk in taken:
-                bulk.answers.set_exception(error)
-            raise
-        left = iter(found)
-        for bulk in taken:
-            bulk.answers.set_result(list(islice(left, len(bulk.texts))))
-
-    def _answer_callers(self, taken: Sequence[_Waiting]) -> Generator[bool, None, None]:
-        try:
-            found = yield from self._engine.steps([entry.text for entry in taken])
-        except BaseException:
-            for entry in taken:
-                entry.answer.set_exception(ModelGoneError("the model failed"))
-            raise
-        for entry, answer in zip(taken, found, strict=True):
-            entry.answer.set_result(answer)
+    def _answer_callers(self, taken: Sequence[Waiting]) -> Generator[bool, None, None]:
+        yield from answer_callers(self._engine, taken)
         with self._changed:
             self._admission.turn_ended()
 
@@ -262,14 +198,10 @@ class MicroBatcher:
                 entry.answer.set_exception(ModelGoneError("the model is gone"))
         self._refuse_stream(deque())
 
-    def _refuse_stream(self, running: deque[_Job]) -> None:
+    def _refuse_stream(self, running: deque[Job]) -> None:
         while running:
             running.popleft().fail(ModelGoneError("the model is gone"))
         with self._changed:
             bulks, self._bulks = self._bulks, deque()
         for bulk in bulks:
             bulk.answers.set_exception(ModelGoneError("the model is gone"))
-
-
-def _texts(bulks: Sequence[_Bulk]) -> list[str]:
-    return [text for bulk in bulks for text in bulk.texts]

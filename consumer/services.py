@@ -9,8 +9,9 @@ from consumer.answer import ModelPass
 from consumer.cache import AnswerCache
 from consumer.errors import ReaderError
 from consumer.health import Health
+from consumer.jobs import ModelGoneError
 from consumer.loading import LoadedModel, full_names
-from consumer.micro_batcher import MicroBatcher, ModelGoneError
+from consumer.micro_batcher import MicroBatcher
 from consumer.parts import Observer
 from consumer.predictor import Predictor
 from consumer.settings import Settings

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from consumer.answer import Answer, Unanswerable
-from consumer.micro_batcher import Answers, MicroBatcher
+from consumer.jobs import Answers
+from consumer.micro_batcher import MicroBatcher
 
 DEADLINE_S = 30.0
 

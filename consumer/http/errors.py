@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from consumer.admission import QueueFullError
-from consumer.micro_batcher import ModelGoneError
+from consumer.jobs import ModelGoneError
 from consumer.predictor import UnanswerableTextError
 
 STATUS_NAMES = {

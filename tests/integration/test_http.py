@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from consumer.health import Vital
-from consumer.micro_batcher import ModelGoneError
+from consumer.jobs import ModelGoneError
 from schemas import Prediction
 from tests.fakes import WordEngine
 from tests.http_serving import HeldEngine, Reply, Server, callers, held_up, serving, wait_until

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from consumer.admission import QueueFullError
 from consumer.http.errors import ApiError, as_api_error
-from consumer.micro_batcher import ModelGoneError
+from consumer.jobs import ModelGoneError
 from consumer.predictor import UnanswerableTextError
 
 

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from consumer.micro_batcher import TURN_TEXTS, MicroBatcher, ModelGoneError
+from consumer.jobs import ModelGoneError
+from consumer.micro_batcher import TURN_TEXTS, MicroBatcher
 from consumer.model.errors import ModelError
 from tests.pass_engine import DEADLINE_S, PassEngine, answer_to, batcher_of, in_thread, results
 from tests.waiting import wait_until

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from consumer.admission import QueueFullError
 from consumer.answer import Answer, Unanswerable
-from consumer.micro_batcher import Answers, MicroBatcher, ModelGoneError
+from consumer.jobs import Answers, ModelGoneError
+from consumer.micro_batcher import MicroBatcher
 from consumer.model.errors import ModelError
 from tests.pass_engine import DEADLINE_S, PassEngine, answer_to, in_thread
 

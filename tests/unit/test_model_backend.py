@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from consumer.answer import Answer
-from consumer.micro_batcher import Answers
+from consumer.jobs import Answers
 from consumer.model import Engine, ModelError, backend, load_engine
 from consumer.model.backend import NICENESS, prepare
 from consumer.model.device import pass_tokens

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from consumer.answer import Answer, ModelPass, Unanswerable
-from consumer.micro_batcher import MicroBatcher, ModelGoneError
+from consumer.jobs import ModelGoneError
+from consumer.micro_batcher import MicroBatcher
 from consumer.model import Engine, ModelError
 from consumer.model.rows import OneTextARow
 from tests.pass_engine import interleaved

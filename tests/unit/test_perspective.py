@@ -12,7 +12,8 @@ from consumer.answer import Answer
 from consumer.http.errors import ApiError
 from consumer.http.perspective import analyzed
 from consumer.http.perspective_models import AnalyzeRequest, parse
-from consumer.micro_batcher import Answers, MicroBatcher
+from consumer.jobs import Answers
+from consumer.micro_batcher import MicroBatcher
 from consumer.model.doubt import doubted, with_language
 from consumer.model.labels import TagGroups
 from consumer.policy import Policy

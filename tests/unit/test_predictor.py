@@ -14,7 +14,8 @@ from consumer.answer import Answer, Unanswerable
 from consumer.batch import Item, Lease, Record
 from consumer.cache import AnswerCache, AnswerCodec, key_function
 from consumer.cache.shared import SharedCache
-from consumer.micro_batcher import MicroBatcher, ModelGoneError
+from consumer.jobs import ModelGoneError
+from consumer.micro_batcher import MicroBatcher
 from consumer.outputs import Outputs, now_rfc3339
 from consumer.policy import Policy
 from consumer.predictor import Predictor, UnanswerableTextError
