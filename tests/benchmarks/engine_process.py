@@ -39,9 +39,10 @@ class EngineProcess:
         """Its process id."""
         return self._process.pid
 
-    def texts_per_s(self, call_size: int = 0) -> float:
-        """Classify all texts in one call, or some of them `call_size` at a time."""
-        answer = self._ask(f"run {call_size}" if call_size else "run")
+    def texts_per_s(self, call_size: int = 0, pause_ms: int = 0) -> float:
+        """Classify all texts in one call, or some of them `call_size` at a time, each call after a pause, which does
+        not count."""
+        answer = self._ask(f"run {call_size} {pause_ms}")
         if not call_size:
             self._cpu_ms_per_text.append(1_000 * answer["cpu_seconds"] / answer["texts"])
         return float(answer["texts"] / answer["seconds"])

@@ -2,9 +2,9 @@
 
 A line on stdin, an answer of one JSON line on stdout:
 
-    run [SIZE]    classify the texts (with SIZE: some of them, that many in a call)
-                  -> {"seconds": s, "cpu_seconds": s, "texts": n}
-    scores        classify all texts -> {"scores": [[negative, neutral, positive, toxic], ...]}, logits
+    run [SIZE [PAUSE_MS]]   classify the texts (with SIZE: some of them, that many in a call; with PAUSE_MS: each
+                            after a pause, which is not timed) -> {"seconds": s, "cpu_seconds": s, "texts": n}
+    scores                  classify all texts -> {"scores": [[negative, neutral, positive, toxic], ...]}, logits
 
 Only the standard library is imported here: some peers share no package with the project.
 """
@@ -40,20 +40,24 @@ def serve(load: Load, scores: Callable[[Any], Scores] = list) -> None:
     classify(texts)  # warms up: every shape was seen once
     _say(answers, {"ready": True, "version": version})
     for line in sys.stdin:
-        command, *size = line.split()
+        command, *numbers = line.split()
         if command == "scores":
             _say(answers, {"scores": scores(classify(texts))})
         else:
-            _say(answers, _timed(classify, texts, int(size[0]) if size else 0))
+            size, pause_ms = [*map(int, numbers), 0, 0][:2]
+            _say(answers, _timed(classify, texts, size, pause_ms / 1_000))
 
 
-def _timed(classify: Classify, texts: list[str], size: int) -> dict[str, float]:
+def _timed(classify: Classify, texts: list[str], size: int, pause_s: float) -> dict[str, float]:
     calls = _spread(texts, size) if size else [texts]
-    began_s, cpu_began_s = time.perf_counter(), time.process_time()
+    took_s, cpu_began_s = 0.0, time.process_time()
     for call in calls:
+        if pause_s:
+            time.sleep(pause_s)
+        began_s = time.perf_counter()
         classify(call)
-    cpu_s = time.process_time() - cpu_began_s
-    return {"seconds": time.perf_counter() - began_s, "cpu_seconds": cpu_s, "texts": sum(map(len, calls))}
+        took_s += time.perf_counter() - began_s
+    return {"seconds": took_s, "cpu_seconds": time.process_time() - cpu_began_s, "texts": sum(map(len, calls))}
 
 
 def _spread(texts: list[str], size: int) -> list[list[str]]:
