@@ -30,9 +30,10 @@ class Unanswerable(NamedTuple):
 
 class ModelPass(NamedTuple):
     """One forward pass of the model: how many texts, how many tokens they have, how many it ran over with padding, and
-    how long it took, in seconds: of those that run side by side, each from the end of the one before."""
+    when it began and ended (`time.perf_counter`): those that run side by side overlap."""
 
     texts: int
     tokens: int
     padded_tokens: int
-    took_s: float
+    began_s: float
+    ended_s: float

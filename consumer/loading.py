@@ -1,7 +1,7 @@
 """The model and the policy, ready to be used: loaded, warm, and fitted to each other."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from os.path import isdir
 from typing import Protocol
 
 import structlog
@@ -10,7 +10,6 @@ from consumer.answer import ModelPass
 from consumer.jobs import SteppedEngine
 from consumer.model.calibration import Calibration
 from consumer.model.engine import Engine
-from consumer.model.errors import ModelError
 from consumer.model.joint import JointEngine
 from consumer.model.labels import TagGroups
 from consumer.model.load import load_engine
@@ -53,8 +52,8 @@ def load_model(
     """Load and warm the model, or the models, and fit the policy to their labels; `on_pass` is told of every forward
     pass.
 
-    Raises `ModelError` when a model cannot be used, `SettingsError` when the settings name labels or models that are
-    not there.
+    Raises `ModelError` when a model cannot be used, `SettingsError` when MODEL lacks a name, or MODEL_LABELS or the
+    policy name what is not there.
     """
     models = _models(settings.model)
     engines = [
@@ -94,7 +93,7 @@ def labels_by_model(
     if of_the_only and (of_one or len(models) > 1):
         raise SettingsError(
             f"MODEL_LABELS does not say which model has {', '.join(of_the_only)}; with several models write "
-            f'{{"{models[0]}": {{"{next(iter(of_the_only))}": "…"}}}}'
+            f'{{"NAME": {{"{next(iter(of_the_only))}": "…"}}}}, NAME being {" or ".join(models)}'
         )
     return {model: of_one.get(model) or of_the_only for model in models}
 
@@ -106,10 +105,12 @@ def _joint(engines: Sequence[Engine]) -> JointEngine:
 
 
 def _models(setting: str) -> list[str]:
-    """The models that the setting MODEL names, each once; a directory may have commas in its name."""
-    names = [setting] if Path(setting).is_dir() else [name.strip() for name in setting.split(",")]
+    """The models that the setting MODEL names, each once; a single directory may have commas in its name. Raises
+    `SettingsError` where a name is missing."""
+    is_directory = isdir(setting)  # noqa: PTH112 - Path.is_dir raises for several names that are too long for one
+    names = [setting] if is_directory else [name.strip() for name in setting.split(",")]
     if not all(names):
-        raise ModelError(f'MODEL is "{setting}": there is no model beside one of its commas; remove the comma')
+        raise SettingsError(f'MODEL is "{setting}", where a name is missing; write one, or several with commas')
     return list(dict.fromkeys(names))
 
 

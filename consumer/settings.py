@@ -7,12 +7,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from consumer.policy import DEFAULT_REJECT, DEFAULT_REVIEW
 from consumer.settings_checks import problems
-from consumer.settings_parsing import json_object
+from consumer.settings_parsing import json_object, labels_object
 
 Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
 Thresholds = Annotated[dict[str, Threshold], NoDecode, BeforeValidator(json_object)]
 Labels = Annotated[dict[str, str], NoDecode, BeforeValidator(json_object)]
-ModelLabels = Annotated[dict[str, str | dict[str, str]], NoDecode, BeforeValidator(json_object)]
+ModelLabels = Annotated[dict[str, str | dict[str, str]], NoDecode, BeforeValidator(labels_object)]
 ClientConfig = Annotated[dict[str, str | int | float | bool], NoDecode, BeforeValidator(json_object)]
 REVOKE_SHARE = 0.25
 """Of KAFKA_MAX_POLL_INTERVAL_MS."""
@@ -152,7 +152,8 @@ class Settings(BaseSettings):
     model_labels: ModelLabels = Field(
         default_factory=dict,
         description='JSON object from the model\'s label names to ours, such as `{"LABEL_0": "negative"}` or '
-        '`{"LABEL_1": "toxicity.toxic"}`; with several models, one for each: `{"my-model": {"LABEL_0": "negative"}}`.',
+        '`{"LABEL_1": "toxicity.toxic"}`; with several models, an object for each, named as in MODEL: '
+        '`{"my-model": {"LABEL_0": "negative"}}`.',
     )
     max_batch_records: int = Field(
         256, ge=1, le=100_000, description="Most records in one batch, the unit of checkpointing."

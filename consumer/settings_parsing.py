@@ -39,6 +39,19 @@ def json_object(value: object) -> object:
     return parsed
 
 
+def labels_object(value: object) -> object:
+    """`json_object` whose values are texts, or objects of texts."""
+    parsed = json_object(value)
+    for key, labels in parsed.items() if isinstance(parsed, dict) else ():
+        texts = labels.values() if isinstance(labels, dict) else [labels]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError(
+                f'has under "{key}" what is neither a label nor an object of labels; write '
+                '{"LABEL_0": "negative"}, or {"my-model": {"LABEL_0": "negative"}}'
+            )
+    return parsed
+
+
 def secret_names() -> list[str]:
     """The settings that hold a secret; each may also be the content of a file, which `NAME_FILE` names."""
     from consumer.settings import Settings

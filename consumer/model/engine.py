@@ -42,7 +42,8 @@ class Begun(NamedTuple):
 
 
 class Engine:
-    """One loaded model. `classify` belongs to one thread; `model_text` may be called from any other meanwhile.
+    """One loaded model. `classify` belongs to one thread; `model_text` and `normalise`, its second half for a text that
+    is clean already, may be called from any other meanwhile, so `tokenizer` is not to be changed.
 
     `version` names the content (weights, tokenizer, tag groups, cleaning), `fingerprint` adds the number format:
     answers of equal fingerprints may stand in for each other. Made by `load_engine`.
@@ -75,7 +76,6 @@ class Engine:
         self._budget = TokenBudget(
             name, runner.device, most_tokens=max_batch_tokens, least_tokens=min(max_batch_tokens, max_text_tokens)
         )
-        self._ended_s = 0.0
         self._pad_id = pad_id
         self.tokenizer = tokenizer
         prepare_tokenizer(tokenizer, max_text_tokens)
@@ -192,10 +192,9 @@ class Engine:
                 raise
             reason = _reason(error)
         else:
-            ended_s = time.perf_counter()
-            took_s, self._ended_s = ended_s - max(began_s, self._ended_s), ended_s
             tokens = sum(len(item.ids) for item in items)
-            self._on_pass(ModelPass(len(items), tokens, self._passes.padded_tokens(ids), took_s))
+            padded_tokens = self._passes.padded_tokens(ids)
+            self._on_pass(ModelPass(len(items), tokens, padded_tokens, began_s, time.perf_counter()))
             return [Answer(tuple(of_text), item.truncated) for of_text, item in zip(scores, items, strict=True)]
         # Not in the handler: the error's frames hold the failed pass's tensors.
         if len(items) > 1:

@@ -55,19 +55,20 @@ def explain(loaded: Engine | JointEngine, model_text: str, answer: Answer) -> li
     """Explain every tag group of `answer` that comes from a model's logits; blocks for 64 passes a group.
 
     The path goes from the text with every token but the special ones replaced by the padding token to the text itself.
-    The engines must run in fp32: in half precision the gradients do not add up. Raises ModelError when it does not, or
+    Every engine must run in fp32: in half precision the gradients do not add up. Raises ModelError when it does not, or
     when captum is missing.
     """
     if find_spec("captum") is None:
         raise ModelError('explaining needs the package captum; run: pip install "comment-moderation-stream[explain]"')
+    networks = [engine.network for engine in engines_of(loaded)]
+    if not all(isinstance(network, torch.nn.Module) and network.dtype == torch.float32 for network in networks):
+        raise ModelError(
+            "only a model that PyTorch runs in fp32 can be explained; load it with MODEL_DTYPE=float32 "
+            "MODEL_BACKEND=torch"
+        )
     labels = {group: tag.label for group, tag in loaded.tag_groups.tags(answer).items()}
     found: dict[str, Explanation] = {}
     for engine in engines_of(loaded):
-        if not isinstance(engine.network, torch.nn.Module) or engine.network.dtype != torch.float32:
-            raise ModelError(
-                "only a model that PyTorch runs in fp32 can be explained; load it with MODEL_DTYPE=float32 "
-                "MODEL_BACKEND=torch"
-            )
         for group in engine.tag_groups.groups:
             if group.columns and group.name not in found:
                 found[group.name] = _explanation(engine, model_text, group, labels[group.name])

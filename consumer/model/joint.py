@@ -32,7 +32,8 @@ class JointEngine:
         self._parts = _parts(engines)
         self.name = ",".join(engine.name for engine in engines)
         self.version = _digest(engine.version for engine in engines)
-        self.fingerprint = _digest(engine.fingerprint for engine in engines)
+        formats = [engine.fingerprint.removeprefix(f"{engine.version}-") for engine in engines]
+        self.fingerprint = f"{self.version}-{'+'.join(formats)}"
         self.backend = "+".join(dict.fromkeys(engine.backend for engine in engines))
         self.tag_groups = TagGroups(tuple(group for part in self._parts for group in part.groups))
         self.calibration = _thresholds(self._parts)
@@ -54,13 +55,13 @@ class JointEngine:
 
     def classify(self, model_texts: Sequence[str]) -> list[Answer | Unanswerable]:
         """Answer every text, in order; blocks. Raises ModelError as `Engine.classify` does."""
-        return _joined([_counted(part, part.engine.classify(_seen(part, model_texts))) for part in self._parts])
+        return _joined([_counted(part, part.engine.classify(model_texts)) for part in self._parts])
 
     def steps(self, model_texts: Sequence[str]) -> Generator[bool, None, list[Answer | Unanswerable]]:
         """`classify` that stops before it waits for a micro-batch, as `Engine.steps` does."""
         found = []
         for part in self._parts:
-            answers = yield from part.engine.steps(_seen(part, model_texts))
+            answers = yield from part.engine.steps(model_texts)
             found.append(_counted(part, answers))
         return _joined(found)
 
@@ -91,7 +92,7 @@ def _parts(engines: Sequence[Engine]) -> list[_Part]:
             raise ModelError(
                 f"the model {engine.name} adds nothing: those before it in MODEL have its tag groups "
                 f"({', '.join(engine.tag_groups.label_names())}), and the first one's count; leave it out or name it "
-                "first, or give its labels another group by MODEL_LABELS"
+                "first"
             )
         taken.update(group.name for group in groups)
         parts.append(_Part(engine, tuple(groups), tuple(places)))
@@ -111,10 +112,6 @@ def _thresholds(parts: Sequence[_Part]) -> Calibration:
 
 def _of_groups(thresholds: Mapping[str, float], names: set[str]) -> dict[str, float]:
     return {label: score for label, score in thresholds.items() if label.rpartition(".")[0] in names}
-
-
-def _seen(part: _Part, model_texts: Sequence[str]) -> list[str]:
-    return [part.engine.normalise(text) for text in model_texts]
 
 
 def _counted(part: _Part, answers: Iterable[Answer | Unanswerable]) -> list[Answer | Unanswerable]:

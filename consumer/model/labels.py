@@ -8,8 +8,12 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Literal
 
+import structlog
+
 from consumer.answer import Answer, GivenTag
 from consumer.model.errors import ModelError
+
+log = structlog.get_logger()
 
 Activation = Literal["softmax", "sigmoid"]
 
@@ -17,7 +21,6 @@ SENTIMENT_LABELS = frozenset({"negative", "neutral", "positive"})
 _TOXICITY_LABELS = frozenset({"toxic", "toxicity", "non-toxic", "non_toxic", "nontoxic", "not toxic", "clean"})
 _UNNAMED = re.compile(r"label_\d+")
 _SCORE_SCALE = 10_000  # four digits; `round(score, 4)` takes three times as long
-_EXAMPLE = 'MODEL_LABELS=\'{"LABEL_0": "sentiment.negative", "LABEL_1": "sentiment.positive"}\''
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def tag_groups(config: Any, mapping: Mapping[str, str] | None, model: str) -> Ta
     if own is None:
         return _inferred(config, names, mapping or {}, model)
     if mapping:
-        raise ModelError(f"the model {model} names its tag groups itself; unset MODEL_LABELS")
+        raise ModelError(f"the model {model} names its tag groups itself; remove its labels from MODEL_LABELS")
     return _declared(own, names, model)
 
 
@@ -119,7 +122,7 @@ def _declared(own: Any, names: Sequence[str], model: str) -> TagGroups:
     groups = []
     try:
         labels = {name: tuple(str(label) for label in spec["labels"]) for name, spec in own.items()}
-        columns = iter(_columns([(name, label) for name in labels for label in labels[name]], names))
+        columns = iter(_columns([(name, label) for name in labels for label in labels[name]], names, model))
         for name, spec in own.items():
             if spec["activation"] not in ("softmax", "sigmoid"):
                 raise ValueError
@@ -139,12 +142,23 @@ def _declared(own: Any, names: Sequence[str], model: str) -> TagGroups:
     return TagGroups(tuple(groups))
 
 
-def _columns(labels: Sequence[tuple[str, str]], names: Sequence[str]) -> list[int]:
+def _columns(labels: Sequence[tuple[str, str]], names: Sequence[str], model: str) -> list[int]:
     """Where the logit of each label stands: by its name in id2label, "label" or "group.label", because save_pretrained
     sorts the groups of a config; where the names do not say it, in the order of the labels."""
-    place = {name: column for column, name in enumerate(names)}
-    by_name = [place.get(f"{group}.{label}", place.get(label, -1)) for group, label in labels]
-    return by_name if sorted(by_name) == list(range(len(names))) else list(range(len(labels)))
+    place = {name.lower(): column for column, name in enumerate(names)}
+    by_name = [place.get(f"{group}.{label}".lower(), place.get(label.lower(), -1)) for group, label in labels]
+    if sorted(by_name) == list(range(len(names))):
+        return by_name
+    if len(labels) == len(names) and not all(_UNNAMED.fullmatch(name.lower()) for name in names):
+        log.warning(
+            "tag_groups_by_order",
+            model=model,
+            logits=names,
+            labels=[f"{group}.{label}" for group, label in labels],
+            meaning="id2label in config.json names other labels than tag_groups do, so logits are taken in their order",
+            remedy='write "group.label" for each logit into id2label',
+        )
+    return list(range(len(labels)))
 
 
 def _inferred(config: Any, names: list[str], mapping: Mapping[str, str], model: str) -> TagGroups:
@@ -160,7 +174,9 @@ def _inferred(config: Any, names: list[str], mapping: Mapping[str, str], model: 
     for name, pairs in members.items():
         columns, labels = zip(*pairs, strict=True)
         if activation == "softmax" and len(set(labels)) < 2:
-            raise ModelError(f"the model {model} gives the tag group {name} one label only; map it to two: {_EXAMPLE}")
+            raise ModelError(
+                f"the model {model} gives the tag group {name} one label only; map it to two: {_example(model)}"
+            )
         complement = "clean" if activation == "sigmoid" and name == "toxicity" and "clean" not in labels else None
         groups.append(TagGroup(name, activation, labels, columns, complement))
     return TagGroups(tuple(groups))
@@ -193,5 +209,10 @@ def _group_name(labels: list[str], activation: Activation, model: str) -> str:
         return "toxicity"
     raise ModelError(
         f"the labels {', '.join(labels)} of the model {model} do not say whether they are sentiment or toxicity; "
-        f"map them, as in {_EXAMPLE}"
+        f"map them, as in {_example(model)}"
     )
+
+
+def _example(model: str) -> str:
+    labels = {model: {"LABEL_0": "sentiment.negative", "LABEL_1": "sentiment.positive"}}
+    return f"MODEL_LABELS='{json.dumps(labels, ensure_ascii=False)}'"

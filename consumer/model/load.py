@@ -132,8 +132,8 @@ def model_directory(model: str) -> Path:
         return Path(snapshot_download(model, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError):
         raise ModelError(
-            f'MODEL is "{model}", which is neither "bundled", a directory nor a model in the local Hugging Face cache; '
-            f"nothing is downloaded at run time: run hf download {model} first"
+            f'MODEL names "{model}", which is neither "bundled", a directory nor a model in the local Hugging Face '
+            f"cache; nothing is downloaded at run time: run hf download {model} first"
         ) from None
 
 

@@ -108,7 +108,8 @@ class OpenVinoNetwork:
 def _begin(request: Any, laid_out: Sequence[torch.Tensor]) -> Callable[[], torch.Tensor]:
     from openvino import Tensor
 
-    # Set one by one in 0.2 ms after a pause, where `start_async` takes 0.5 to sort them out itself.
+    # Set one by one in 0.2 ms after a pause, where `start_async` takes 0.5 to sort them out itself. The request has
+    # only their addresses: `wait` keeps them until it has read them.
     inputs = [Tensor(tensor.numpy(), shared_memory=True) for tensor in laid_out]
     for number, shared in enumerate(inputs):
         request.set_input_tensor(number, shared)
@@ -118,7 +119,7 @@ def _begin(request: Any, laid_out: Sequence[torch.Tensor]) -> Callable[[], torch
 
     def wait() -> torch.Tensor:
         request.wait()
-        inputs.clear()  # it has read them
+        inputs.clear()
         return torch.from_numpy(request.get_output_tensor(0).data.copy())
 
     return wait

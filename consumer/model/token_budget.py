@@ -84,6 +84,7 @@ class TokenBudget:
             before, self.tokens = self.tokens, max(self._least_tokens, self.tokens // 2)
             log.warning(
                 "model_out_of_memory",
+                model=self._model,
                 device=str(self._device),
                 tokens=before,
                 halved_to=self.tokens,
@@ -105,6 +106,7 @@ class TokenBudget:
             self._waiting = True
             log.warning(
                 "model_waits_for_memory",
+                model=self._model,
                 device=str(self._device),
                 tokens=self.tokens,
                 give_up_after_s=GIVE_UP_AFTER_S,

@@ -98,7 +98,7 @@ BATCH_COMMENTS = MetricDef(
 PASS_TEXTS = MetricDef(
     "moderation_model_pass_texts",
     "histogram",
-    "Texts in one forward pass of the model, the stream's and HTTP callers'.",
+    "Texts in one forward pass of the model, the stream's and HTTP callers'; each of several models has its own.",
     buckets=POWERS_OF_TWO,
 )
 PASS_TOKENS = MetricDef(

@@ -18,7 +18,7 @@ PROVENANCE_FILE = "training.json"
 
 
 def label_config(config: PretrainedConfig, targets: Sequence[Target]) -> None:
-    """Describe the targets in `config`: the names of the logits, and the tag groups in the order of the logits."""
+    """Describe the targets in `config`: the names of the logits, and the tag groups. Saving sorts those by name."""
     names: list[str] = []
     groups: dict[str, dict[str, Any]] = {}
     for target in targets:

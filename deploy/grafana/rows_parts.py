@@ -34,7 +34,7 @@ MODEL = [
         "Texts classified",
         {"texts": rate("moderation_model_pass_texts_sum")},
         "cps",
-        "Texts that neither cache knew; equal ones of a batch count once.",
+        "Texts that neither cache knew; equal ones of a batch count once, each once for every model.",
     ),
     lines(
         "Tokens",

@@ -71,7 +71,7 @@ def test_the_time_of_each_part_is_read_from_the_members_own_metrics() -> None:
     metrics = Metrics()
     for stage, seconds in (("prepare", 1.0), ("classify", 4.0), ("publish", 2.0), ("classify", 6.0)):
         metrics.worked(stage, 0.5, seconds)
-    metrics.model_pass(ModelPass(texts=8, tokens=100, padded_tokens=128, took_s=9.0))
+    metrics.model_pass(ModelPass(texts=8, tokens=100, padded_tokens=128, began_s=1.0, ended_s=10.0))
     found = counts(generate_latest(metrics.registry).decode(), at_s=3.0)
     assert found == Counts(3.0, 0.0, {"prepare": 1.0, MODEL: 9.0, "publish": 2.0})
 

@@ -178,7 +178,7 @@ def test_bad_input_is_refused_with_one_sentence(model: Path, data: Path, tmp_pat
         "cannot be read": [model, "--data", tmp_path / "missing.jsonl"],
         "--gate needs": [model, "--data", data, "--gate"],
         "folder that you can write to": [model, "--data", data, "--report", data],
-        'MODEL is "no/other"': [model, "--data", data, "--compare", "no/other"],
+        'MODEL names "no/other"': [model, "--data", data, "--compare", "no/other"],
     }
     for message, arguments in cases.items():
         refused = run(*arguments, "--quick")

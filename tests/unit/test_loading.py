@@ -7,8 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from consumer.cli import app
-from consumer.loading import labels_by_model
-from consumer.settings_parsing import SettingsError
+from consumer.loading import labels_by_model, load_model
+from consumer.model import ModelError
+from consumer.settings import Settings
+from consumer.settings_parsing import SettingsError, load_settings
 from tests.tiny_models import save_classifier
 
 
@@ -31,7 +33,7 @@ def test_labels_of_a_model_that_is_not_loaded_are_refused_with_those_that_are(mo
 
 def test_labels_of_no_model_are_refused_where_there_are_several_with_how_to_write_it() -> None:
     with pytest.raises(
-        SettingsError, match=r'which model has LABEL_0; with several models write \{"a": \{"LABEL_0": "…"\}\}'
+        SettingsError, match=r'which model has LABEL_0; .* write \{"NAME": \{"LABEL_0": "…"\}\}, NAME being a or b'
     ):
         labels_by_model(["a", "b"], {"LABEL_0": "negative"})
 
@@ -68,9 +70,20 @@ def test_a_directory_may_have_a_comma_in_its_name(tmp_path: Path) -> None:
     assert status == 0, output
 
 
-@pytest.mark.parametrize("setting", ["{},", ",{}", "{},,{}"])
-def test_a_comma_with_no_model_beside_it_is_refused(tmp_path: Path, setting: str) -> None:
-    model = setting.format(*[save_classifier(tmp_path / "model")] * setting.count("{}"))
-    status, output = classify(model)
-    assert status != 0
-    assert "there is no model beside one of its commas" in output
+@pytest.mark.parametrize("setting", ["a,", ",a", "a,,b", " ", ", ,"])
+def test_a_name_that_is_missing_in_model_is_said(setting: str) -> None:
+    with pytest.raises(SettingsError, match=rf'MODEL is "{setting}", where a name is missing'):
+        load_model(Settings(model=setting))
+
+
+def test_a_model_of_several_that_is_not_there_is_named_however_long_the_setting() -> None:
+    with pytest.raises(ModelError, match='MODEL names "model-0", which is neither'):
+        load_model(Settings(model=",".join(f"model-{number}" for number in range(50))))
+
+
+@pytest.mark.parametrize("labels", ['{"LABEL_0": 3}', '{"m": {"LABEL_0": null}}', '{"m": {"LABEL_0": {"a": "b"}}}'])
+def test_labels_that_are_not_texts_are_refused_in_one_sentence(labels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_LABELS", labels)
+    with pytest.raises(SettingsError, match=r'^MODEL_LABELS: has under "(LABEL_0|m)" what is neither') as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)

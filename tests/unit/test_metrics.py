@@ -80,7 +80,7 @@ def everything() -> Metrics:
     metrics.watch_alarm(DeadLetterAlarm(0.5, pause=False))
     metrics.expect_tags(TAG_GROUPS.label_names())
     metrics.set_build(model='a "model"\n', model_version="m-1", policy_version="p-1")
-    metrics.model_pass(ModelPass(texts=3, tokens=50, padded_tokens=60, took_s=0.02))
+    metrics.model_pass(ModelPass(texts=3, tokens=50, padded_tokens=60, began_s=1.0, ended_s=1.02))
     metrics.http_request("/predict", 200, 0.01)
     return metrics
 
@@ -260,12 +260,21 @@ def test_what_changes_by_itself_is_read_when_it_is_asked_for() -> None:
 
 def test_padding_is_counted_beside_the_tokens_that_it_is_a_share_of() -> None:
     metrics = Metrics()
-    for done in (ModelPass(texts=3, tokens=50, padded_tokens=60, took_s=0.02), ModelPass(1, 4, 4, 0.01)):
+    for done in (ModelPass(texts=3, tokens=50, padded_tokens=60, began_s=1.0, ended_s=1.5), ModelPass(1, 4, 4, 2, 3)):
         metrics.model_pass(done)
     assert value(metrics, "moderation_model_padding_tokens_total") == 10
     assert value(metrics, "moderation_model_pass_tokens_sum") == 64
     assert value(metrics, "moderation_model_pass_texts_sum") == 4
     assert value(metrics, "moderation_model_pass_seconds_count") == 2
+    assert value(metrics, "moderation_model_pass_seconds_sum") == 1.5
+
+
+def test_passes_side_by_side_count_for_no_more_time_than_what_passed() -> None:
+    metrics = Metrics()
+    for began_s, ended_s in ((10.0, 12.0), (10.0, 12.5), (11.0, 14.0), (14.5, 15.0)):
+        metrics.model_pass(ModelPass(1, 4, 4, began_s, ended_s))
+    assert value(metrics, "moderation_model_pass_seconds_count") == 4
+    assert value(metrics, "moderation_model_pass_seconds_sum") == 4.5, "from 10 to 15, less a rest of half a second"
 
 
 def test_failures_of_routes_are_zero_until_they_come() -> None:

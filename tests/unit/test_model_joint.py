@@ -1,7 +1,8 @@
 """Several models beside each other: what they say together is what each says alone."""
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,17 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.normalizers import BertNormalizer
 
-from consumer.answer import Answer, Unanswerable
+from consumer.answer import Answer, ModelPass, Unanswerable
+from consumer.jobs import ModelGoneError
 from consumer.loading import load_model
 from consumer.micro_batcher import MicroBatcher
-from consumer.model import Engine, ModelError
+from consumer.model import Engine, ModelError, load_engine
 from consumer.model.explain import explain
 from consumer.model.joint import JointEngine, engines_of
 from consumer.settings import Settings
+from consumer.telemetry.metrics import Metrics
+from tests.pass_engine import interleaved
+from tests.side_by_side import SideBySide, seconds_of_passes
 from tests.tiny_engine import letter_z, tiny_engine
 from tests.tiny_models import TAG_GROUPS, save_classifier
 
@@ -69,19 +74,19 @@ def test_each_text_has_the_tags_that_each_model_gives_it_alone(engines: dict[str
 
 
 def test_of_a_tag_group_that_two_models_have_the_first_ones_counts(engines: dict[str, Engine]) -> None:
-    first, second = engines["both"], engines["english"]
-    assert tags_of(first, TEXTS) != [{g: tags[g] for g in TAG_GROUPS if g in tags} for tags in tags_of(second, TEXTS)]
-    joint = JointEngine([second, first])
+    first, second = engines["english"], engines["both"]
+    joint = JointEngine([first, second])
     assert joint.models() == {
-        "mood": second.name,
-        "toxicity": second.name,
-        "language": second.name,
-        "sentiment": first.name,
+        "mood": first.name,
+        "toxicity": first.name,
+        "language": first.name,
+        "sentiment": second.name,
     }
     for tags, by_first, by_second in zip(*(tags_of(e, TEXTS) for e in (joint, first, second)), strict=True):
-        assert tags["toxicity"].scores == pytest.approx(by_second["toxicity"].scores, abs=2e-4)
-        assert tags["language"].scores == pytest.approx(by_second["language"].scores, abs=2e-4)
-        assert tags["sentiment"].scores == pytest.approx(by_first["sentiment"].scores, abs=2e-4)
+        assert tags["toxicity"].scores == pytest.approx(by_first["toxicity"].scores, abs=2e-4)
+        assert tags["toxicity"].scores != pytest.approx(by_second["toxicity"].scores, abs=2e-3)
+        assert tags["language"].scores == pytest.approx(by_first["language"].scores, abs=2e-4)
+        assert tags["sentiment"].scores == pytest.approx(by_second["sentiment"].scores, abs=2e-4)
 
 
 def test_the_language_is_tagged_once_where_two_models_know_english_only(tmp_path: Path) -> None:
@@ -134,12 +139,13 @@ def fail_on_z(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine.network.bert, "forward", failing)
 
 
-def test_a_model_that_breaks_is_named(engines: dict[str, Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("broken", ["both", "mood"])
+def test_a_model_that_breaks_is_named(engines: dict[str, Engine], monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     joint = JointEngine([engines["both"], engines["mood"]])
-    monkeypatch.setattr(engines["mood"].network.bert, "forward", None)
-    with pytest.raises(ModelError, match=engines["mood"].name):
+    monkeypatch.setattr(engines[broken].network.bert, "forward", None)
+    with pytest.raises(ModelError, match=engines[broken].name):
         joint.warm_up()
-    with pytest.raises(ModelError, match=engines["mood"].name):
+    with pytest.raises(ModelError, match=engines[broken].name):
         joint.classify(["good"])
 
 
@@ -161,11 +167,71 @@ def test_the_version_tells_models_and_their_order_apart(engines: dict[str, Engin
     assert all(joint.version != engine.version for joint in joints for engine in engines.values())
 
 
-def test_the_stream_and_callers_get_their_answers_between_each_others_passes(engines: dict[str, Engine]) -> None:
+def test_answers_in_another_number_format_are_not_taken_for_these(directories: dict[str, Path]) -> None:
+    def joint(*dtypes: str) -> JointEngine:
+        names = zip(("both", "mood"), dtypes, strict=True)
+        return JointEngine([load_engine(str(directories[name]), device="cpu", dtype=dtype) for name, dtype in names])
+
+    formats = [("float32", "float32"), ("float32", "bfloat16"), ("bfloat16", "float32"), ("bfloat16", "bfloat16")]
+    joints = [joint(*dtypes) for dtypes in formats]
+    assert len({one.fingerprint for one in joints}) == len(formats)
+    assert len({one.version for one in joints}) == 1
+    assert joints[1].fingerprint == f"{joints[1].version}-float32+bfloat16"
+
+
+def side_by_side(
+    directories: dict[str, Path], on_pass: Callable[[ModelPass], None] = lambda _: None
+) -> tuple[JointEngine, list[SideBySide]]:
+    """Two engines whose passes run side by side, and what runs them."""
+    joint = JointEngine([tiny_engine(directories[name], on_pass) for name in ("both", "mood")])
+    runners = [SideBySide(engine, RuntimeError()) for engine in joint.engines]
+    for engine, runner in zip(joint.engines, runners, strict=True):
+        engine._passes.runner = runner
+    return joint, runners
+
+
+MANY = [f"a {number}" for number in range(60)]
+
+
+def test_others_have_their_turn_between_the_passes_of_every_model(engines: dict[str, Engine]) -> None:
     joint = JointEngine([engines["both"], engines["mood"]])
-    batches = [[f"{word} number {number}" for word in ("good", "bad", "so so")] * 4 for number in range(6)]
+    steps = [len(list(engine.steps(MANY))) for engine in joint.engines]
+    assert min(steps) > 2
+    assert len(list(joint.steps(MANY))) == sum(steps)
+    found = interleaved({"stream": joint.steps(MANY), "callers": joint.steps(MANY[::-1])})
+    assert_same(found["stream"], joint.classify(MANY))
+    assert_same(found["callers"][::-1], found["stream"])
+
+
+def test_the_next_batch_begins_beside_the_last_passes_of_each_model(directories: dict[str, Path]) -> None:
+    joint, _ = side_by_side(directories)
+    alone = [list(engine.steps(MANY)) for engine in joint.engines]
+    assert all(others[-1] and not others[0] for others in alone)
+    assert list(joint.steps(MANY)) == alone[0] + alone[1]
+
+
+def test_passes_of_no_model_are_left_running_when_a_job_is_given_up(directories: dict[str, Path]) -> None:
+    joint, runners = side_by_side(directories)
+    for given_up_after in range(1, len(list(joint.steps(MANY)))):
+        steps, others = joint.steps(MANY), joint.steps(MANY[::-1])
+        for _ in range(given_up_after):
+            next(steps)
+        next(others)
+        steps.close()
+        with pytest.raises(ModelGoneError):
+            others.throw(ModelGoneError("the model is gone"))
+        assert [runner.waiting for runner in runners] == [0, 0]
+
+
+def test_the_stream_and_callers_get_their_answers_and_count_for_no_more_than_the_time_that_passed(
+    directories: dict[str, Path],
+) -> None:
+    metrics = Metrics()
+    joint, runners = side_by_side(directories, metrics.model_pass)
+    batches = [[f"{text} of batch {number}" for text in MANY] for number in range(4)]
     wanted = [joint.classify(batch) for batch in batches]
-    batcher = MicroBatcher(joint, max_waiting_texts=100)
+    before_s, began_s = seconds_of_passes(metrics), time.perf_counter()
+    batcher = MicroBatcher(joint, max_waiting_texts=1_000)
     stream = [batcher.begin(batch) for batch in batches]
     callers = [batcher.submit(batch) for batch in batches]
     for batch, answers in zip(stream, wanted, strict=True):
@@ -173,6 +239,23 @@ def test_the_stream_and_callers_get_their_answers_between_each_others_passes(eng
     for caller, answers in zip(callers, wanted, strict=True):
         assert_same([future.result(30) for future in caller], answers)
     batcher.close(30)
+    assert 0 < seconds_of_passes(metrics) - before_s <= time.perf_counter() - began_s
+    assert [runner.waiting for runner in runners] == [0, 0]
+
+
+def test_a_model_that_breaks_fails_the_batches_that_have_begun_in_another(
+    directories: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joint, runners = side_by_side(directories)
+    monkeypatch.setattr(joint.engines[1].network.bert, "forward", None)
+    batcher = MicroBatcher(joint, max_waiting_texts=100)
+    stream = [batcher.begin(MANY), batcher.begin(MANY[::-1])]
+    with pytest.raises(ModelError, match=joint.engines[1].name):
+        stream[0].result(30)
+    with pytest.raises(ModelError):
+        stream[1].result(30)
+    batcher.close(30)
+    assert [runner.waiting for runner in runners] == [0, 0]
 
 
 def assert_same(found: Sequence[Answer | Unanswerable], wanted: Sequence[Answer | Unanswerable]) -> None:

@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from transformers import BertConfig
 
 from consumer.answer import Answer
@@ -70,7 +71,7 @@ def test_a_mapping_of_a_label_the_model_lacks_is_refused_with_those_it_has() -> 
 
 
 def test_a_mapping_of_a_model_with_tag_groups_of_its_own_is_refused() -> None:
-    with pytest.raises(ModelError, match="unset MODEL_LABELS"):
+    with pytest.raises(ModelError, match="remove its labels from MODEL_LABELS"):
         groups(["a", "b", "c", "toxic"], {"a": "negative"}, tag_groups=TAG_GROUPS)
 
 
@@ -129,7 +130,11 @@ def test_labels_that_two_groups_share_are_told_apart_by_their_groups() -> None:
     assert [(group.name, group.columns) for group in found] == [("anger", (3, 2)), ("joy", (0, 1))]
 
 
-@pytest.mark.parametrize("names", [["LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3"], ["low", "high", "low", "high"]])
-def test_tag_groups_whose_logits_have_no_names_follow_each_other(names: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("names", "warns"), [(["LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3"], False), (["low", "high", "low", "high"], True)]
+)
+def test_tag_groups_whose_logits_have_no_names_of_their_own_follow_each_other(names: list[str], warns: bool) -> None:
     two = {name: {"labels": ["low", "high"], "activation": "softmax"} for name in ("anger", "joy")}
-    assert [group.columns for group in groups(names, tag_groups=two)] == [(0, 1), (2, 3)]
+    with capture_logs() as logs:
+        assert [group.columns for group in groups(names, tag_groups=two)] == [(0, 1), (2, 3)]
+    assert [entry["event"] for entry in logs] == ["tag_groups_by_order"] * warns

@@ -2,20 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from consumer.answer import Answer, ModelPass, Unanswerable
+from consumer.answer import Answer, Unanswerable
 from consumer.jobs import ModelGoneError
 from consumer.micro_batcher import MicroBatcher
 from consumer.model import Engine, ModelError
-from consumer.model.rows import OneTextARow
+from consumer.telemetry.metrics import Metrics
 from tests.pass_engine import interleaved
-from tests.tiny_engine import answers, letter_z, tiny_engine
+from tests.side_by_side import SideBySide, seconds_of_passes
+from tests.tiny_engine import answers, tiny_engine
 from tests.tiny_models import save_classifier
 from tests.waiting import wait_until
 
@@ -28,37 +28,6 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def engine(directory: Path) -> Engine:
     return tiny_engine(directory)
-
-
-class SideBySide(OneTextARow):
-    """Begins three passes before it waits for the first; those with a `z` fail when they are waited for."""
-
-    passes_at_once = 3
-
-    def __init__(self, engine: Engine, error: Exception, *, begins: bool = True) -> None:
-        super().__init__(engine.network)
-        self._begins = begins
-        self.waiting = self.most_waiting = 0
-        self._z = letter_z(engine)
-        self._error = error
-
-    def forward(self, input_ids: torch.Tensor, text_numbers: torch.Tensor, *places: torch.Tensor) -> Any:
-        if bool(torch.eq(input_ids, self._z).any()):
-            raise self._error
-        return super().forward(input_ids, text_numbers, *places)
-
-    def begin(self, *laid_out: torch.Tensor) -> Callable[[], torch.Tensor]:
-        if not self._begins:
-            raise self._error
-        self.waiting += 1
-        self.most_waiting = max(self.most_waiting, self.waiting)
-
-        def wait() -> torch.Tensor:
-            self.waiting -= 1
-            logits: torch.Tensor = self(*laid_out)
-            return logits
-
-        return wait
 
 
 class Broken(SideBySide):
@@ -108,12 +77,12 @@ def test_passes_that_nobody_wants_any_more_are_waited_for(engine: Engine, monkey
 
 
 def test_the_times_of_passes_side_by_side_add_up_to_no_more_than_what_passed(directory: Path) -> None:
-    passes: list[ModelPass] = []
-    engine = tiny_engine(directory, passes.append)
+    metrics = Metrics()
+    engine = tiny_engine(directory, metrics.model_pass)
     engine._passes.runner = SideBySide(engine, RuntimeError())
     began_s = time.perf_counter()
     engine.classify([f"a {number}" for number in range(200)])
-    assert 0 < sum(done.took_s for done in passes) <= time.perf_counter() - began_s
+    assert 0 < seconds_of_passes(metrics) <= time.perf_counter() - began_s
 
 
 def test_few_passes_take_all_there_is_one_after_the_other(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
