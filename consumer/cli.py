@@ -92,13 +92,11 @@ def demo(
     """
     with readable_errors():
         from consumer.signals import StopOnSignal
-        from consumer.telemetry.logs import set_up_logs
         from consumer.terminal.demo import built_in_records, run_demo
         from consumer.terminal.inputs import read_records, size_bytes
         from consumer.terminal.outcome_files import refuse_to_overwrite
         from consumer.terminal.screens import LiveScreen, summary
 
-        set_up_logs("warning", "console")
         console = Console()
         built_in = not input_file
         records = built_in_records() if built_in else read_records(input_file)
@@ -186,12 +184,10 @@ def classify(
     Example: moderate watch --json | head -1 | moderate classify --explain -
     """
     with readable_errors():
-        from consumer.telemetry.logs import set_up_logs
         from consumer.terminal.classify import classify_texts
         from consumer.terminal.event_texts import event_texts
 
         settings = load_settings()
-        set_up_logs("warning", "console")
         if texts == ["-"]:
             texts = event_texts(sys.stdin.buffer, "standard input")
         classify_texts(settings, texts, as_json=as_json, explained=explained)

@@ -116,8 +116,6 @@ def _of_groups(thresholds: Mapping[str, float], names: set[str]) -> dict[str, fl
 
 def _counted(part: _Part, answers: Iterable[Answer | Unanswerable]) -> list[Answer | Unanswerable]:
     """The answers with the scores of the groups that come from this engine."""
-    if len(part.groups) == len(part.engine.tag_groups.groups):
-        return list(answers)
     return [
         answer
         if isinstance(answer, Unanswerable)

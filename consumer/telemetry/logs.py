@@ -28,14 +28,22 @@ def frames_of(error: BaseException) -> str:
     return "".join(traceback.format_tb(error.__traceback__))
 
 
+_SHARED: list[structlog.typing.Processor] = [
+    _merge_process_context,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+_PROCESSORS: list[structlog.typing.Processor] = [
+    structlog.stdlib.filter_by_level,
+    *_SHARED,
+    structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+]
+"""One list for the process: a logger keeps the one that it was first used with."""
+
+
 def set_up_logs(level: str, log_format: Literal["auto", "json", "console"]) -> None:
     """Send every log line of this process to stderr in one form."""
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    shared: list[structlog.typing.Processor] = [
-        _merge_process_context,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(
             exception_formatter=structlog.dev.plain_traceback  # the default shows variables: texts, secrets
@@ -47,17 +55,13 @@ def set_up_logs(level: str, log_format: Literal["auto", "json", "console"]) -> N
     if not console:
         tail.insert(1, structlog.processors.format_exc_info)
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=tail))
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_SHARED, processors=tail))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

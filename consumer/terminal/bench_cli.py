@@ -37,11 +37,9 @@ def bench(
             _require_writable(json_file)
         from rich.console import Console
 
-        from consumer.telemetry.logs import set_up_logs
         from consumer.terminal.bench import FULL, QUICK, as_json, measure
         from consumer.terminal.bench_screen import BenchScreen, show
 
-        set_up_logs("warning", "console")
         effort = QUICK if quick else FULL
         console = Console(highlight=False)
         typer.echo(f"This takes about {effort.seconds:.0f} seconds.", err=True)

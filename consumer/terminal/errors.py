@@ -1,4 +1,4 @@
-"""How a command that failed ends: one sentence on standard error and an exit status."""
+"""What a person is told on standard error: warnings, and how a command that failed ends."""
 
 import os
 import sys
@@ -32,7 +32,11 @@ def complain(sentence: str) -> None:
 @contextmanager
 def readable_errors(failed: int = EXIT_FAILED) -> Iterator[None]:
     """Errors that are for the reader become one sentence and an exit status, `failed` unless a setting is at fault;
-    anything else keeps its traceback."""
+    anything else keeps its traceback. Standard output is for results alone: of the log, warnings go to standard error.
+    """
+    from consumer.telemetry.logs import set_up_logs  # 0.1 s that `--help` need not wait for
+
+    set_up_logs("warning", "console")
     try:
         yield
     except SettingsError as error:

@@ -33,12 +33,10 @@ def reprocess(
     """
     with readable_errors():
         from consumer.signals import StopOnSignal
-        from consumer.telemetry.logs import set_up_logs
 
         stop = StopOnSignal()
         settings = load_settings()
         require_brokers(settings.kafka_bootstrap_servers)
-        set_up_logs("warning", "console")
         from consumer.kafka.range_source import TimeRange
         from consumer.terminal.reprocess import reprocess_range
 

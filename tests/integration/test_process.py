@@ -15,6 +15,7 @@ from consumer.settings import Settings
 from tests.integration.conftest import MakeSettings
 from tests.redis_server import running_redis
 from tests.stream import committed, subscriber
+from tests.waiting import wait_until
 
 COMMAND = [sys.executable, "-m", "consumer"]
 
@@ -146,3 +147,20 @@ def test_the_demo_accounts_for_every_record_of_a_file(tmp_path: Path) -> None:
     assert len(output.read_text().splitlines()) == 99
     (letter,) = (tmp_path / "out.dead-letters.jsonl").read_text().splitlines()
     assert json.loads(letter)["value"] == "this line is broken"
+
+
+def test_what_a_command_warns_of_is_no_part_of_its_output(tmp_path: Path) -> None:
+    told, output = tmp_path / "stderr", tmp_path / "stdout"
+    with told.open("wb") as stderr, output.open("wb") as stdout:
+        process = subprocess.Popen(
+            [*COMMAND, "watch", "--json"],
+            env=os.environ | {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"},
+            stdout=stdout,
+            stderr=stderr,
+            cwd=tmp_path,
+        )
+    wait_until(lambda: b"kafka_brokers_down" in told.read_bytes())
+    process.send_signal(signal.SIGINT)
+    process.wait(30)
+    assert output.read_bytes() == b""
+    assert b"debug" not in told.read_bytes(), "warnings only"

@@ -98,6 +98,12 @@ def test_without_quick_bias_and_robustness_are_measured_and_shown(model: Path, d
     assert report["robustness"]["perturbations"][0]["name"] in content
 
 
+def test_a_warning_of_the_log_is_no_part_of_the_json(other: Path, data: Path) -> None:
+    result = run(other, "--data", data, "--json", "--quick")
+    assert "tag_groups_by_order" in result.stderr
+    assert json.loads(result.stdout)["schema"] == 1
+
+
 def test_the_tables_fit_a_hundred_columns_and_print_names_from_the_data_as_they_are(
     model: Path, other: Path, data: Path
 ) -> None:
