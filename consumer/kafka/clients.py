@@ -1,9 +1,8 @@
-"""librdkafka configuration from the settings, and clients whose errors and log lines reach our logs."""
+"""librdkafka configuration from the settings, and the clients made with it, which log through us."""
 
-import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -14,25 +13,13 @@ from confluent_kafka.admin import AdminClient
 
 from consumer.errors import ReaderError
 from consumer.kafka.calls import first_error
+from consumer.kafka.client_log import error_logger, librdkafka_log
 from consumer.kafka.oauth import oauth_callback
-from consumer.kafka.offset_reset import tell_of_reset
-from consumer.kafka.refusals import remedy
+from consumer.kafka.refusals import describe
 from consumer.settings import Settings
 
 log = structlog.get_logger()
 
-
-def _is_news(line: logging.LogRecord) -> bool:
-    """Failed connections come again and again, and `_error_logger` tells of them; KAFKA_EXTRA_CONFIG goes to every
-    client, and librdkafka warns of each property that is not for one of them.
-    """
-    message = line.getMessage()
-    return not message.startswith(("FAIL", "GETPID")) and "property and will be ignored by this" not in message
-
-
-librdkafka_log = logging.getLogger("librdkafka")
-librdkafka_log.addFilter(_is_news)
-librdkafka_log.addFilter(tell_of_reset)
 
 PREFETCH_KBYTES = 16_384
 """Bound on what librdkafka reads ahead (`queued.max.messages.kbytes`), and so on the bytes of one batch: memory stays
@@ -169,13 +156,13 @@ def common_config(settings: Settings) -> dict[str, Any]:
 def make_consumer(config: dict[str, Any]) -> Consumer:
     """A consumer that logs through us. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
     with _readable_refusal():
-        return Consumer(config | {"error_cb": _error_logger()}, logger=librdkafka_log)
+        return Consumer(config | {"error_cb": error_logger()}, logger=librdkafka_log)
 
 
 def make_producer(config: dict[str, Any]) -> Producer:
     """A producer that logs through us. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
     with _readable_refusal():
-        return Producer(config | {"error_cb": _error_logger()}, logger=librdkafka_log)
+        return Producer(config | {"error_cb": error_logger()}, logger=librdkafka_log)
 
 
 class Member(Consumer):
@@ -184,7 +171,7 @@ class Member(Consumer):
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.commit_answers: deque[KafkaError | None] = deque()
-        super().__init__(config | {"error_cb": _error_logger(), "on_commit": self._on_commit}, logger=librdkafka_log)
+        super().__init__(config | {"error_cb": error_logger(), "on_commit": self._on_commit}, logger=librdkafka_log)
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         self.commit_answers.append(first_error(error, partitions))
@@ -210,12 +197,6 @@ def make_admin(settings: Settings) -> Admin:
         return Admin(common_config(settings) | settings.kafka_extra_config)
 
 
-def describe(error: KafkaException | KafkaError) -> str:
-    """What librdkafka says, as one sentence with its error name."""
-    kafka_error = error.args[0] if isinstance(error, KafkaException) else error
-    return f"{kafka_error.str()} ({kafka_error.name()})"
-
-
 @contextmanager
 def _readable_refusal() -> Iterator[None]:
     """For making a client. Raises `KafkaUnavailableError` when librdkafka refuses the configuration."""
@@ -227,24 +208,3 @@ def _readable_refusal() -> Iterator[None]:
             f"Kafka's client refuses the configuration: {said}. Check KAFKA_EXTRA_CONFIG and the KAFKA_… settings: "
             "ssl.key.location, for example, is KAFKA_SSL_KEY_LOCATION with KAFKA_SSL_KEY_PASSWORD."
         ) from None
-
-
-def _error_logger() -> Callable[[KafkaError], None]:
-    """Logs one client's errors that librdkafka goes on from by itself: once when no broker is left, with the cause.
-
-    A fatal one also comes back from the next call and ends the process there.
-    """
-    cause: KafkaError | None = None
-
-    def log_error(error: KafkaError) -> None:
-        nonlocal cause
-        if error.fatal():
-            log.error("kafka_fatal", error=describe(error))
-        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
-            log.warning("kafka_brokers_down", error=describe(cause or error), remedy=remedy(cause or error))
-            cause = None
-        else:
-            cause = error
-            log.debug("kafka_error", error=describe(error))
-
-    return log_error

@@ -11,8 +11,8 @@ from confluent_kafka import KafkaError
 from consumer.batch import Lease, Outgoing, Record
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.checkpoint import SERVE_EVERY_S, does_not_fit
-from consumer.kafka.clients import describe
 from consumer.kafka.publisher import PublishError, not_taken
+from consumer.kafka.refusals import describe
 from consumer.kafka.transactions import FencedError, TransactionAbortedError, Transactions
 
 log = structlog.get_logger()

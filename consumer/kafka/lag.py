@@ -8,8 +8,10 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumer.kafka.assignment import Assignment, PartitionKey
-from consumer.kafka.clients import describe, librdkafka_log, reader_config
+from consumer.kafka.client_log import librdkafka_log
+from consumer.kafka.clients import reader_config
 from consumer.kafka.passing import COMMITTING
+from consumer.kafka.refusals import describe
 from consumer.settings import Settings
 
 log = structlog.get_logger()

@@ -12,8 +12,9 @@ from consumer.batch import Lease
 from consumer.errors import ReaderError
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.calls import commit_and_wait, error_of
-from consumer.kafka.clients import Member, describe
+from consumer.kafka.clients import Member
 from consumer.kafka.passing import committing_passes
+from consumer.kafka.refusals import describe
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from consumer.batch import Outgoing
 from consumer.errors import ReaderError
-from consumer.kafka.clients import describe
+from consumer.kafka.refusals import describe
 
 
 class PublishError(ReaderError):

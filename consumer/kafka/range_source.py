@@ -10,10 +10,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from consumer.backoff import Backoff
 from consumer.batch import Batch, Item, Lease
 from consumer.kafka.assignment import Assignment
-from consumer.kafka.clients import KafkaUnavailableError, describe
+from consumer.kafka.clients import KafkaUnavailableError
 from consumer.kafka.passing import committing_passes
 from consumer.kafka.reading import offset_ranges
 from consumer.kafka.records import arrived, raise_unless_passing, record_of
+from consumer.kafka.refusals import describe
 from consumer.kafka.source import SERVE_EVERY_S, Offsets
 
 T = TypeVar("T")

@@ -10,9 +10,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from consumer.batch import Record
 from consumer.kafka.calls import commit_and_wait
-from consumer.kafka.clients import KafkaUnavailableError, describe, make_consumer, reader_config
+from consumer.kafka.clients import KafkaUnavailableError, make_consumer, reader_config
 from consumer.kafka.passing import reading_passes
 from consumer.kafka.records import arrived, record_of
+from consumer.kafka.refusals import describe
 from consumer.kafka.topics import REACH_TIMEOUT_S
 from consumer.settings import Settings
 

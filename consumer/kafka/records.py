@@ -7,9 +7,9 @@ from confluent_kafka import Consumer, KafkaError, Message
 
 from consumer.batch import Record, Refusal
 from consumer.errors import ReaderError
-from consumer.kafka.clients import describe
 from consumer.kafka.offset_reset import stopped_by_reset
 from consumer.kafka.passing import reading_passes
+from consumer.kafka.refusals import describe
 from schemas import DeadLetterReason
 
 log = structlog.get_logger()

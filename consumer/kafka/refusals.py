@@ -1,8 +1,8 @@
-"""Why no broker let a client in, and which settings to look at."""
+"""What Kafka's errors say: in a sentence, why no broker let a client in, and which settings to look at."""
 
 from collections.abc import Sequence
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 _REMEDIES = {
     KafkaError._AUTHENTICATION: (
@@ -30,3 +30,9 @@ def most_telling(errors: Sequence[KafkaError]) -> KafkaError:
 def remedy(error: KafkaError) -> str:
     """What to do about it, in a sentence that names the settings."""
     return _REMEDIES.get(error.code(), _OTHERWISE)
+
+
+def describe(error: KafkaException | KafkaError) -> str:
+    """What librdkafka says, as one sentence with its error name."""
+    kafka_error = error.args[0] if isinstance(error, KafkaException) else error
+    return f"{kafka_error.str()} ({kafka_error.name()})"

@@ -11,9 +11,10 @@ from consumer.batch import Headers
 from consumer.dead_letters import DeadLetter, WholeLetter
 from consumer.errors import ReaderError
 from consumer.kafka.calls import may_try_again, until_done
-from consumer.kafka.clients import describe, make_admin, make_producer, producer_config
+from consumer.kafka.clients import make_admin, make_producer, producer_config
 from consumer.kafka.embedded import is_embedded
 from consumer.kafka.publisher import produce
+from consumer.kafka.refusals import describe
 from consumer.kafka.topics import reach
 from consumer.kafka.transactions import FENCED
 from consumer.settings import Settings

@@ -7,8 +7,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.cimpl import NewTopic
 
-from consumer.kafka.clients import Admin, KafkaUnavailableError, describe, make_admin
-from consumer.kafka.refusals import most_telling, remedy
+from consumer.kafka.clients import Admin, KafkaUnavailableError, make_admin
+from consumer.kafka.refusals import describe, most_telling, remedy
 from consumer.settings import Settings
 
 REACH_TIMEOUT_S = 15.0

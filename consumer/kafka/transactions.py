@@ -13,9 +13,10 @@ from consumer.backoff import Backoff
 from consumer.batch import Outgoing
 from consumer.errors import ReaderError
 from consumer.kafka.calls import error_of, may_try_again, until_done
-from consumer.kafka.clients import KafkaUnavailableError, describe
+from consumer.kafka.clients import KafkaUnavailableError
 from consumer.kafka.embedded import is_embedded
 from consumer.kafka.publisher import Failed, PublishError, send
+from consumer.kafka.refusals import describe
 from consumer.settings_parsing import SettingsError
 
 log = structlog.get_logger()

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from confluent_kafka import KafkaException, Message, Producer
 from pydantic_core import to_json
 
-from consumer.kafka.clients import describe, make_producer, producer_config
+from consumer.kafka.clients import make_producer, producer_config
 from consumer.kafka.reading import outcomes_reader
 from consumer.kafka.records import arrived
+from consumer.kafka.refusals import describe
 from consumer.settings import Settings
 from consumer.terminal.bench_member import BenchError
 

@@ -16,9 +16,10 @@ from consumer import demo_data
 from consumer.app import run_with
 from consumer.cache.embedded import embedded_cache
 from consumer.errors import ReaderError
-from consumer.kafka.clients import describe, make_producer, producer_config
+from consumer.kafka.clients import make_producer, producer_config
 from consumer.kafka.embedded import FETCH_WAIT_MAX_MS, embedded_broker
 from consumer.kafka.reading import outcomes_reader
+from consumer.kafka.refusals import describe
 from consumer.loading import load_model
 from consumer.settings import Settings
 from consumer.settings_parsing import load_settings

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from consumer.kafka.clients import describe
 from consumer.kafka.publisher import produce as produce_one
+from consumer.kafka.refusals import describe
 from consumer.terminal.inputs import InputRecord
 
 

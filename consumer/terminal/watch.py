@@ -8,8 +8,9 @@ from confluent_kafka import KafkaError, KafkaException
 from pydantic import ValidationError
 from rich.console import Console
 
-from consumer.kafka.clients import KafkaUnavailableError, describe, make_consumer, reader_config
+from consumer.kafka.clients import KafkaUnavailableError, make_consumer, reader_config
 from consumer.kafka.passing import reading_passes
+from consumer.kafka.refusals import describe
 from consumer.settings import Settings
 from consumer.terminal.display import event_line
 from schemas import TaggedComment
