@@ -46,7 +46,8 @@ def set_up_logs(level: str, log_format: Literal["auto", "json", "console"]) -> N
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(
-            exception_formatter=structlog.dev.plain_traceback  # the default shows variables: texts, secrets
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # the default shows variables: texts, secrets
         )
         if console
         else structlog.processors.JSONRenderer()

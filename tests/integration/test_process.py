@@ -164,3 +164,4 @@ def test_what_a_command_warns_of_is_no_part_of_its_output(tmp_path: Path) -> Non
     process.wait(30)
     assert output.read_bytes() == b""
     assert b"debug" not in told.read_bytes(), "warnings only"
+    assert b"\x1b" not in told.read_bytes(), "colours are for terminals"
