@@ -108,18 +108,17 @@ class OpenVinoNetwork:
 def _begin(request: Any, laid_out: Sequence[torch.Tensor]) -> Callable[[], torch.Tensor]:
     from openvino import Tensor
 
-    # Set one by one in 0.2 ms after a pause, where `start_async` takes 0.5 to sort them out itself. The request has
-    # only their addresses: `wait` keeps them until it has read them.
+    # Set one by one in 0.2 ms after a pause, where `start_async` takes 0.5 to sort them out itself.
     inputs = [Tensor(tensor.numpy(), shared_memory=True) for tensor in laid_out]
     for number, shared in enumerate(inputs):
         request.set_input_tensor(number, shared)
+    request.kept_inputs = inputs  # until it has others: it has only their addresses
     # Not `infer`: where a pass fails (no memory, a text beyond a table), that of 2026.4 raises nothing and leaves the
     # output of the pass before, which would be taken for the answer.
     request.start_async()
 
     def wait() -> torch.Tensor:
         request.wait()
-        inputs.clear()
         return torch.from_numpy(request.get_output_tensor(0).data.copy())
 
     return wait
