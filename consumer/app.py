@@ -12,7 +12,7 @@ import structlog
 from consumer.cache import AnswerCache, AnswerCodec, RedisStore, SharedCache, key_function
 from consumer.dead_letter_alarm import DeadLetterAlarm
 from consumer.delivery import open_delivery
-from consumer.heap import let_collector_rest, share_arenas
+from consumer.heap import resting_collector, share_arenas
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.clients import Member, consumer_config, make_member
 from consumer.kafka.lag import LagWatch
@@ -205,8 +205,8 @@ def run_pipeline(
         _say_what_runs(services, engine, policy)
         services.health.begin()
         log.info("consuming", topic=settings.input_topic, delivery=settings.delivery)
-        let_collector_rest()
-        pipeline.run(lambda: stopping() or services.failed)
+        with resting_collector():
+            pipeline.run(lambda: stopping() or services.failed)
         services.require_server()
     services.require_model()
     log.info("stopped")

@@ -2,6 +2,8 @@
 
 import ctypes
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 MOST_ARENAS = 2
 """By default glibc keeps up to eight for each core, so that threads need not wait for each other, and what a thread
@@ -20,8 +22,20 @@ def share_arenas() -> None:
         mallopt(_M_ARENA_MAX, MOST_ARENAS)
 
 
-def let_collector_rest() -> None:
-    """Look for reference cycles less often, and never again in what was made until now: the model, the modules."""
+@contextmanager
+def resting_collector() -> Iterator[None]:
+    """Meanwhile, look for reference cycles less often, and not at all in what was made before: the model, the modules.
+
+    Afterwards these are looked through again. The parts of a pipeline hold each other, and Kafka's clients with them:
+    where they were never found, their threads outlived the interpreter, and now and then one of them met the end of
+    librdkafka's OpenSSL, which is a segmentation fault after all work was done.
+    """
+    before = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER_OBJECTS, COLLECT_ALL_AFTER, COLLECT_ALL_AFTER)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

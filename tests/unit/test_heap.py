@@ -1,13 +1,15 @@
-"""Memory of many threads comes from few arenas."""
+"""Memory of many threads comes from few arenas, and what is let go is found."""
 
+import gc
 import platform
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 
-from consumer.heap import MOST_ARENAS
+from consumer.heap import COLLECT_AFTER_OBJECTS, MOST_ARENAS, resting_collector
 
 ARENAS_OF_MANY_THREADS = """
 import ctypes, sys, threading
@@ -38,6 +40,26 @@ def arenas(how: str, report: Path) -> int:
 def test_many_threads_share_few_arenas_where_each_had_its_own(tmp_path: Path) -> None:
     assert arenas("as it is", tmp_path / "before.xml") > MOST_ARENAS
     assert arenas("shared", tmp_path / "after.xml") == MOST_ARENAS
+
+
+class Knot:
+    """Holds itself, as the parts of a pipeline hold each other."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_the_collector_rests_from_what_was_made_before_and_finds_it_afterwards() -> None:
+    knot, before = Knot(), gc.get_threshold()
+    seen = weakref.ref(knot)
+    with resting_collector():
+        del knot
+        gc.collect()
+        assert seen() is not None, "it is not looked through"
+        assert gc.get_threshold()[0] == COLLECT_AFTER_OBJECTS
+    gc.collect()
+    assert seen() is None
+    assert gc.get_threshold() == before
 
 
 def test_what_only_http_needs_is_not_loaded_by_a_member_without_it() -> None:
