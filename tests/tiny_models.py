@@ -23,6 +23,9 @@ TAG_GROUPS = {
 }
 
 
+MOOD = {"mood": {"labels": ["calm", "angry"], "activation": "softmax"}}
+
+
 def save_classifier(directory: Path, **config: Any) -> Path:
     """A BERT classifier; without settings of its own it has four logits and our two tag groups."""
     config = config or {
@@ -36,6 +39,17 @@ def save_classifier(directory: Path, **config: Any) -> Path:
     torch.nn.init.normal_(network.classifier.weight, std=2.0)
     network.save_pretrained(directory)
     save_tokenizer(directory)
+    return directory
+
+
+def save_tagger(directory: Path, groups: dict[str, Any], *, cased: bool = False, **config: Any) -> Path:
+    """A model with these tag groups; a cased one tells letter cases apart."""
+    labels = [label for group in groups.values() for label in group["labels"]]
+    save_classifier(directory, id2label=dict(enumerate(labels)), tag_groups=groups, **config)
+    if cased:
+        tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        tokenizer.normalizer = BertNormalizer(lowercase=False)
+        tokenizer.save(str(directory / "tokenizer.json"))
     return directory
 
 
