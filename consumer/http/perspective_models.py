@@ -1,6 +1,7 @@
 """What a Perspective API client sends and gets, field by field as its discovery document has them."""
 
 import re
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import pyjson5
@@ -10,6 +11,7 @@ from pydantic_core import from_json
 
 from consumer.http.errors import ApiError
 from consumer.http.perspective_errors import invalid_request, shown
+from consumer.json_bytes import DoubledMemberError, members, parsed, refuse_doubled
 from schemas import MAX_TEXT_CHARACTERS
 
 ScoreType = Literal["PROBABILITY"]
@@ -17,6 +19,8 @@ ScoreType = Literal["PROBABILITY"]
 MAX_JSON5_BYTES = 65_536
 """Far more than a person writes by hand. Programs send JSON, and 4 MiB of anything else would hold up every other
 caller for 0.4 s."""
+
+_strict_json = partial(from_json, allow_inf_nan=False)
 
 
 class _Shape(BaseModel):
@@ -155,15 +159,32 @@ def _json(body: bytes) -> Any:
     """The original also reads names without quotes, and its documentation's curl example has them. JSON5 allows that;
     of its parsers, pyjson5 reads 100 kB in 0.7 ms (json5: 1.2 s) and stops at 32 levels of nesting."""
     try:
-        return from_json(body, allow_inf_nan=False)
+        value, body = parsed(_strict_json, body)
     except ValueError:
         pass
+    else:
+        _refuse_doubled(body, value)
+        return value
     try:
         if len(body) <= MAX_JSON5_BYTES:
             return pyjson5.decode_utf8(body)
     except (pyjson5.Json5Exception, UnicodeDecodeError):
         pass
     raise invalid_request("The request's body is not JSON; send a JSON object in UTF-8.")
+
+
+def _refuse_doubled(body: bytes, value: Any) -> None:
+    """Refuse names that stand twice where the text and what is asked about it stand."""
+    if not isinstance(value, dict):
+        return
+    names = {to_camel(name) for name in (*AnalyzeRequest.model_fields, *TextEntry.model_fields)}
+    try:
+        refuse_doubled(body, names)
+        for member in members(text := body.decode()):
+            if member.name == "comment" and isinstance(value["comment"], dict):
+                refuse_doubled(text[member.value_start : member.end].encode(), names)
+    except DoubledMemberError as error:
+        raise invalid_request(f"Invalid JSON payload received. {error}.") from None
 
 
 def _refused(kind: str, location: tuple[int | str, ...], message: str) -> ApiError:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from consumer.http.errors import MODEL_RETRY_S, ApiError, ErrorBody, readable_problems
+from consumer.json_bytes import DoubledMemberError, parsed, refuse_doubled
 from consumer.predictor import Predictor
 from consumer.services import Services
 from consumer.settings import Settings
@@ -102,9 +103,12 @@ def predict_router(settings: Settings, services: Services) -> APIRouter:
 def texts_of(body: bytes) -> list[str]:
     """The texts in a request, whatever its Content-Type: `curl -d` sends another one. Raises `ApiError`."""
     try:
-        asked = PredictRequest.model_validate_json(body)
+        asked, body = parsed(PredictRequest.model_validate_json, body)
+        refuse_doubled(body, PredictRequest.model_fields)
     except ValidationError as error:
         raise ApiError(422, readable_problems(error.errors(include_input=False, include_url=False))) from None
+    except DoubledMemberError as error:
+        raise ApiError(422, f"{error}.") from None
     return [asked.text] if asked.text is not None else asked.texts or []
 
 

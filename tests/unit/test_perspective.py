@@ -147,8 +147,8 @@ def test_an_empty_comment_is_told_apart(comment: Any) -> None:
 
 
 def test_a_comment_that_is_too_long_is_told_apart_and_one_at_the_limit_is_answered() -> None:
-    assert "attributeScores" in analyze(asking("x" * 10_000 + " "))
-    error = refused(asking("x" * 10_001))
+    assert "attributeScores" in analyze(asking("x" * 20_480 + " "))
+    error = refused(asking("x" * 20_481))
     assert error_type(error) == "COMMENT_TOO_LONG"
     assert error["message"].startswith("Comment text too long.")
 
@@ -201,7 +201,6 @@ def test_what_else_is_wrong_is_said_in_the_words_that_clients_know(change: dict[
         b"5",
         b"not json, my secret",
         b"\xff\xfe",
-        b'{"comment": {"text": "\\ud800 my secret"}}',
         b'{"my secret": 1}',
         b'{"comment": {"my secret": 1}}',
         b'{"requestedAttributes": {"my secret": 1}}',
@@ -275,3 +274,30 @@ def test_an_english_comment_is_detected() -> None:
 def test_a_model_that_does_not_look_at_languages_takes_all_and_claims_nothing() -> None:
     assert "detectedLanguages" not in analyze(asking(ITALIAN))
     assert analyze(asking(ITALIAN, languages=["it"]))["languages"] == ["it"]
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"comment": {"text": "my secret", "text": "x"}, "requestedAttributes": {"TOXICITY": {}}}', "text"),
+        (rb'{"comment": {"text": "x", "te\u0078t": "my secret"}, "requestedAttributes": {}}', "text"),
+        (b'{"comment": {"text": "my secret"}, "comment": {"text": "x"}}', "comment"),
+        (b'{"doNotStore": true, "comment": {"text": "my secret"}, "doNotStore": false}', "doNotStore"),
+    ],
+)
+def test_a_name_that_stands_twice_is_refused_and_named(body: bytes, name: str) -> None:
+    with pytest.raises(ApiError) as raised:
+        parse(body)
+    message = json.loads(raised.value.response().body)["error"]["message"]
+    assert f"{name}: stands twice" in message
+    assert "secret" not in message
+
+
+def test_names_that_stand_twice_in_the_context_refuse_nothing() -> None:
+    assert parse(b'{"comment": {"text": "x"}, "context": {"entries": [{"text": "y"}, {"text": "z"}]}}').comment
+
+
+def test_a_byte_order_mark_and_half_an_emoji_are_read_as_the_stream_reads_them() -> None:
+    asked = parse(b'\xef\xbb\xbf{"comment": {"text": "so good \\ud83d"}}')
+    assert asked.comment is not None
+    assert asked.comment.text == "so good \ufffd"

@@ -11,9 +11,10 @@ import pytest
 
 from consumer.admission import QueueFullError
 from consumer.answer import Answer, Unanswerable
-from consumer.batch import Item, Lease, Record
+from consumer.batch import Decoded, Item, Lease, Record
 from consumer.cache import AnswerCache, AnswerCodec, key_function
 from consumer.cache.shared import SharedCache
+from consumer.decode import decode
 from consumer.jobs import ModelGoneError
 from consumer.micro_batcher import MicroBatcher
 from consumer.outputs import Outputs, now_rfc3339
@@ -86,7 +87,10 @@ def test_a_prediction_is_what_the_stream_would_have_published() -> None:
         (answer,) = here.batcher.begin(["you are awful"]).result(20)
     assert isinstance(answer, Answer)
     value = json.dumps({"id": "a", "text": "You are awful"}).encode()
-    item = Item(Record("comments", 0, 0, None, None, value, ()), Lease("comments", 0), answer=answer)
+    comment = decode(value)
+    assert isinstance(comment, Decoded)
+    record = Record("comments", 0, 0, None, None, value, ())
+    item = Item(record, Lease("comments", 0), comment=comment, answer=answer)
     outputs = Outputs(results_topic="results", dead_letter_topic="dead", include_text=True, judge=JUDGE)
     event = json.loads(outputs.message(item, now_rfc3339()).value or b"")
     published = Prediction.model_validate_json(json.dumps({name: event[name] for name in Prediction.model_fields}))
