@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json
 
 from consumer.json_bytes import DoubledMemberError, members, parsed, refuse_doubled, without_member
+from tests.chaos.hostile import with_whole_characters
 
 any_text = st.text(st.characters(codec=None), max_size=12)
 """Lone surrogates too."""
@@ -21,23 +22,12 @@ objects = st.dictionaries(any_text, json_values, max_size=5)
 separators = st.sampled_from([(",", ":"), (" ,\n", "\t: "), (", ", ": ")])
 
 
-def with_replacement(value: Any) -> Any:
-    """An independent reading of what is promised: each lone half becomes U+FFFD, in names too."""
-    if isinstance(value, str):
-        return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in value)
-    if isinstance(value, list):
-        return [with_replacement(inner) for inner in value]
-    if isinstance(value, dict):
-        return {with_replacement(name): with_replacement(inner) for name, inner in value.items()}
-    return value
-
-
 @given(objects, st.booleans())
 def test_half_emoji_are_replaced_in_every_string_and_nothing_else_changes(value: dict[str, Any], mark: bool) -> None:
     sent = b"\xef\xbb\xbf" * mark + json.dumps(value).encode()
     found, mended = parsed(from_json, sent)
     # Python joins halves that stand side by side, as a reader of the written escapes does.
-    meant = with_replacement(json.loads(sent.decode("utf-8-sig")))
+    meant = with_whole_characters(json.loads(sent.decode("utf-8-sig")))
     assert found == from_json(mended) == meant
 
 
