@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Container
-from json.decoder import scanstring
 from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -14,6 +13,9 @@ _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2
 _HALF = re.compile(b"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 """An escaped half of a surrogate pair that stands alone."""
 _BLANKS = re.compile(r"[ \t\n\r]*")
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
+"""Python's, because it tells where a value ends. It keeps numbers as they are written: of more than 4,300 digits Python
+refuses to read them."""
 
 
 class Member(NamedTuple):
@@ -82,9 +84,9 @@ def members(text: str) -> list[Member]:
     found = []
     at = _skip(text, _skip(text, 0) + 1)
     while text[at] != "}":
-        name, after_name = scanstring(text, at + 1, False)
+        name, after_name = _DECODER.raw_decode(text, at)
         value_start = _skip(text, _skip(text, after_name) + 1)
-        end = _scan(text, value_start)[1]
+        end = _DECODER.raw_decode(text, value_start)[1]
         found.append(Member(name, at, value_start, end))
         at = _skip(text, end)
         if text[at] == ",":
@@ -96,8 +98,3 @@ def _skip(text: str, at: int) -> int:
     """The next place behind white space."""
     match = _BLANKS.match(text, at)
     return match.end() if match else at
-
-
-_scan = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False).scan_once
-"""From a text and a place in it to the value there, and the place behind it. It keeps numbers as they are written,
-because Python refuses to read those of more than 4,300 digits."""

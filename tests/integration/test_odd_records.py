@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from consumer.model.load import load_engine
 from schemas import MAX_TEXT_CHARACTERS, DeadLetterReason
-from schemas.dead_letter import from_kafka
 from tests.fakes import WordEngine
 from tests.integration.conftest import MakeSettings
 from tests.stream import committed, headers, member, produce, subscriber
@@ -61,7 +60,7 @@ def test_only_what_would_mislead_is_refused_and_all_else_comes_out_as_it_was_sen
     assert [event.comment.id for event in events.values() if event.truncated] == ["long"]
     for letter, (value, detail) in zip(letters, REFUSED, strict=True):
         assert letter.value() == value
-        assert from_kafka(letter.headers() or ()).detail.startswith(detail)
+        assert headers(letter)["dlq.detail"].decode().startswith(detail)
     assert committed(settings) == len(TAKEN) + len(REFUSED)
 
 
@@ -83,7 +82,7 @@ def test_no_text_stops_the_stream(make_stream_settings: MakeSettings) -> None:
     produce(settings, [json.dumps({"id": str(number), "text": text}).encode() for number, text in enumerate(texts)])
     with member(settings, load_engine("bundled")), subscriber(settings) as results:
         results.read(len(texts))
-        reasons = [from_kafka(letter.headers() or ()).reason for letter in results.dead_letters()]
+        reasons = [headers(letter)["dlq.reason"].decode() for letter in results.dead_letters()]
         assert sorted(results.numbers()) == list(range(len(texts)))
     assert set(reasons) <= {DeadLetterReason.TEXT_FAILS_MODEL}
     assert committed(settings) == len(texts)

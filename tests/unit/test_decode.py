@@ -184,16 +184,16 @@ def test_of_a_longer_text_the_first_20480_characters_are_judged() -> None:
     assert (at_the_limit.is_cut, longer.is_cut) == (False, True)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *(("language", value) for value in ("en_US", "", "e n", "x" * 36, 5, "en\n", ["en"])),
-        *(("created_at", value) for value in ("2026-03-01 09:30:00", 1_772_357_400_250, "", "2026-02-30T00:00:00Z")),
-        *(("author_id", value) for value in (77, 1.5, {}, True)),
-        *(("thread_id", value) for value in (77, [])),
-        *(("metadata", value) for value in ([], "x", 1, False)),
-    ],
-)
+ODD_DECORATIONS: dict[str, tuple[object, ...]] = {
+    "language": ("en_US", "", "e n", "x" * 36, 5, "en\n", ["en"]),
+    "created_at": ("2026-03-01 09:30:00", 1_772_357_400_250, "", "2026-02-30T00:00:00Z"),
+    "author_id": (77, 1.5, {}, True),
+    "thread_id": (77, []),
+    "metadata": ([], "x", 1, False),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, odd in ODD_DECORATIONS.items() for value in odd])
 def test_a_decoration_in_another_form_refuses_no_comment_and_travels_on_as_it_came(name: str, value: object) -> None:
     sent = json.dumps({"id": "a", "text": "x", name: value}).encode()
     decoded = decode(sent)

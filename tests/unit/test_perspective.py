@@ -288,7 +288,7 @@ def test_a_model_that_does_not_look_at_languages_takes_all_and_claims_nothing() 
 def test_a_name_that_stands_twice_is_refused_and_named(body: bytes, name: str) -> None:
     with pytest.raises(ApiError) as raised:
         parse(body)
-    message = json.loads(raised.value.response().body)["error"]["message"]
+    message = json.loads(bytes(raised.value.response().body))["error"]["message"]
     assert f"{name}: stands twice" in message
     assert "secret" not in message
 

@@ -15,7 +15,7 @@ from consumer.micro_batcher import TURN_TEXTS
 from consumer.pipeline import PipelineError
 from schemas import MAX_TEXT_CHARACTERS, DeadLetterReason
 from schemas.dead_letter import from_kafka
-from tests.fakes import DictCache
+from tests.fakes import DictCache, WordEngine
 from tests.pipeline_bench import Bench, ListSource, wait_until
 
 
@@ -38,19 +38,20 @@ def test_one_bad_record_never_takes_its_batch_with_it() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("my secret"), RecursionError(), KeyError("my secret"), UnicodeError()])
-@pytest.mark.parametrize("step", ["model_text", "cache_key"])
+@pytest.mark.parametrize("step", ["model_text", "key"])
 def test_whatever_a_step_before_the_model_does_with_one_text_ends_in_its_own_dead_letter(
     monkeypatch: pytest.MonkeyPatch, step: str, error: Exception
 ) -> None:
     bench = Bench()
-    whole_step = {"model_text": bench.engine.model_text, "cache_key": DictCache.key}[step]
+    part: Any = {"model_text": WordEngine, "key": DictCache}[step]
+    whole_step = getattr(part, step)
 
-    def fails_on_a_pill(*given: Any) -> Any:
-        if "pill" in given[-1]:
+    def fails_on_a_pill(part: Any, text: str) -> Any:
+        if "pill" in text:
             raise error
-        return whole_step(*given)
+        return whole_step(part, text)
 
-    monkeypatch.setattr(*((bench.engine, step) if step == "model_text" else (DictCache, "key")), fails_on_a_pill)
+    monkeypatch.setattr(part, step, fails_on_a_pill)
     bench.run(bench.texts("fine", "a pill", "good"), bench.texts("pill", "fine"))
     dead = [from_kafka(m.headers) for m in bench.checkpoint.published if m.is_dead_letter]
     assert [event.comment.text for event in bench.checkpoint.events()] == ["fine", "good", "fine"]
