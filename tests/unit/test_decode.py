@@ -161,6 +161,8 @@ def test_a_byte_order_mark_before_the_json_is_taken_and_not_handed_on() -> None:
         (b'{"id":99999999999999999999,"text":"x"}', "9" * 20, b'{"id":"99999999999999999999","text":"x"}'),
         (b' { "metadata" : {"id":5} ,"id"\t:\n-7\r,"text":"x"} ', "-7", None),
         (b'{"text":"x","n":1e400,"id":0}', "0", b'{"text":"x","n":1e400,"id":"0"}'),
+        (b'{"id":-0,"text":"x"}', "0", b'{"id":"0","text":"x"}'),
+        (rb'{"\u0069d":1,"metadata":{"id":5},"text":"x"}', "1", rb'{"\u0069d":"1","metadata":{"id":5},"text":"x"}'),
         (b'{"id":"007","text":"x"}', "007", b'{"id":"007","text":"x"}'),
         ('{"id":"\u0661\u0662","text":"x"}'.encode(), "\u0661\u0662", None),
     ],
