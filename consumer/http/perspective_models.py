@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from consumer.http.errors import ApiError
 from consumer.http.perspective_errors import invalid_request, shown
-from consumer.json_bytes import DoubledMemberError, members, parsed, refuse_doubled
+from consumer.json_bytes import DoubledMemberError, member, parsed, refuse_doubled
 from schemas import MAX_TEXT_CHARACTERS
 
 ScoreType = Literal["PROBABILITY"]
@@ -180,9 +180,9 @@ def _refuse_doubled(body: bytes, value: Any) -> None:
     names = {to_camel(name) for name in (*AnalyzeRequest.model_fields, *TextEntry.model_fields)}
     try:
         refuse_doubled(body, names)
-        for member in members(text := body.decode()):
-            if member.name == "comment" and isinstance(value["comment"], dict):
-                refuse_doubled(text[member.value_start : member.end].encode(), names)
+        if isinstance(value.get("comment"), dict):
+            comment = member(text := body.decode(), "comment")
+            refuse_doubled(text[comment.value_start : comment.end].encode(), names)
     except DoubledMemberError as error:
         raise invalid_request(f"Invalid JSON payload received. {error}.") from None
 
