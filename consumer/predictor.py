@@ -1,7 +1,7 @@
 """The synchronous way in: texts to the same tags, decision and provenance as the stream's events have."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -31,14 +31,21 @@ class Predictor:
     """Answers HTTP callers: from the cache that the stream uses, else by the model that the stream uses."""
 
     def __init__(
-        self, batcher: MicroBatcher, cache: Cache, cache_key: Callable[[str], bytes], judge: Judge, labels: set[str]
+        self,
+        batcher: MicroBatcher,
+        cache: Cache,
+        cache_key: Callable[[str], bytes],
+        judge: Judge,
+        labels: set[str],
+        languages: Mapping[str, Sequence[str]],
     ) -> None:
-        """`labels` are the model's, as "group.label"."""
+        """`labels` are the model's, as "group.label"; `languages` those that it declares, by tag group."""
         self._batcher = batcher
         self._cache = cache
         self._cache_key = cache_key
         self._judge = judge
         self.labels = labels
+        self.languages = languages
 
     async def predict(self, texts: Sequence[str], timeout_s: float, *, keep: bool = True) -> list[Prediction]:
         """One prediction per text, in order; equal texts are classified once. Without `keep` the cache is asked for

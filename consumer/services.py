@@ -93,7 +93,7 @@ def share_model(
     stack.callback(services.stop_server)  # before the batcher is closed: requests that came are still answered
     labels = full_names(engine.tag_groups.label_names())
     services.batcher = batcher
-    services.predictor = Predictor(batcher, cache, cache_key, judge, labels)
+    services.predictor = Predictor(batcher, cache, cache_key, judge, labels, engine.languages)
     services.metrics.watch_queue(lambda: batcher.waiting_texts)
     services.health.watch(batcher.vitals)
     return batcher

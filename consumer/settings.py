@@ -241,6 +241,11 @@ class Settings(BaseSettings):
         description='JSON object `{"ATTRIBUTE": "group.label"}`: which score answers which attribute of the '
         "Perspective API. It replaces the default.",
     )
+    perspective_skip_unknown: bool = Field(
+        False,
+        description="Whether an attribute of the Perspective API that the model has no label for is left out of the "
+        "answer, and named in the log; otherwise the request is refused (400), as it is where no attribute is left.",
+    )
     health_stall_timeout_s: float = Field(
         240.0,
         gt=0,

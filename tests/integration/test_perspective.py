@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from consumer.loading import load_model
 from consumer.settings import Settings
@@ -233,6 +234,46 @@ def test_the_api_description_tells_what_to_send(words: Server) -> None:
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     assert {"comment", "requestedAttributes", "doNotStore"} <= set(schema["properties"])
     assert {"200", "400", "401", "429", "503", "504"} <= set(operation["responses"])
+
+
+@pytest.mark.parametrize(
+    ("body", "score"),
+    [
+        # Discourse's plugin, and Coral 9: what they send, and where they read the score.
+        (
+            {
+                "comment": {"text": "awful"},
+                "doNotStore": True,
+                "sessionId": "https://forum.example_7",
+                "requestedAttributes": {"TOXICITY": {"scoreType": "PROBABILITY"}},
+            },
+            0.99,
+        ),
+        (
+            {
+                "comment": {"text": "awful"},
+                "doNotStore": False,
+                "requestedAttributes": {"TOXICITY": {}},
+                "languages": ["en"],
+            },
+            0.99,
+        ),
+    ],
+    ids=["Discourse", "Coral"],
+)
+def test_what_forums_send_gets_the_score_where_they_read_it(words: Server, body: Any, score: float) -> None:
+    assert toxicity(post(words, ANALYZE, body)) == score
+
+
+def test_an_attribute_that_is_left_out_leaves_the_others_answered_over_http() -> None:
+    with serving(perspective_skip_unknown=True) as server, capture_logs() as logs:
+        body = asking("awful") | {"requestedAttributes": {"SEVERE_TOXICITY": {}, "TOXICITY": {}}}
+        reply = post(server, ANALYZE, body)
+        assert toxicity(reply) == 0.99
+        assert list(reply.body["attributeScores"]) == ["TOXICITY"]
+        error_of(post(server, ANALYZE, body | {"requestedAttributes": {"THREAT": {}}}), 400, "INVALID_ARGUMENT")
+    said = [entry["attributes"] for entry in logs if entry["event"] == "perspective_attributes_skipped"]
+    assert said == ["SEVERE_TOXICITY"]
 
 
 FIELDS = [

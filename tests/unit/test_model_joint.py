@@ -62,6 +62,7 @@ def test_of_a_tag_group_that_two_models_have_the_first_ones_counts(engines: dict
         "language": first.name,
         "sentiment": second.name,
     }
+    assert joint.languages == {"mood": ("en",), "toxicity": ("en",), "language": ("en",), "sentiment": ()}
     for tags, by_first, by_second in zip(*(tags_of(e, TEXTS) for e in (joint, first, second)), strict=True):
         assert tags["toxicity"].scores == pytest.approx(by_first["toxicity"].scores, abs=2e-4)
         assert tags["toxicity"].scores != pytest.approx(by_second["toxicity"].scores, abs=2e-3)

@@ -49,7 +49,7 @@ class Desk:
         self.cache = AnswerCache(1_000, CODEC, shared)
         self.batcher = MicroBatcher(self.engine, max_waiting_texts)
         self.key = key_function(self.engine.fingerprint, "")
-        self.predictor = Predictor(self.batcher, self.cache, self.key, JUDGE, {"toxicity.toxic"})
+        self.predictor = Predictor(self.batcher, self.cache, self.key, JUDGE, {"toxicity.toxic"}, {})
 
     def predict(
         self, *texts: str, timeout_s: float = LONG_S, keep: bool = True
