@@ -15,6 +15,7 @@ from consumer.delivery import open_delivery
 from consumer.heap import resting_collector, share_arenas
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.clients import Member, consumer_config, make_member
+from consumer.kafka.corrections import open_corrections
 from consumer.kafka.lag import LagWatch
 from consumer.kafka.source import Offsets, Source
 from consumer.kafka.topics import require_topics
@@ -166,6 +167,8 @@ def run_pipeline(
         services.metrics.replaced(reason)
 
     with ExitStack() as stack:
+        if services.has_server:
+            services.publish_feedback = open_corrections(settings, stack)
         cache = _open_cache(settings, engine, services)
         stack.callback(cache.close)
         cache_key = key_function(engine.fingerprint, settings.cache_secret.get_secret_value())

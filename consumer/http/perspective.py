@@ -13,6 +13,7 @@ from consumer.http.perspective_analyze import analyzed
 from consumer.http.perspective_discovery import discovery_document
 from consumer.http.perspective_models import AnalyzeRequest, AnalyzeResponse, Shape, parse, request_schema
 from consumer.http.perspective_skipped import skip_log
+from consumer.http.perspective_suggestion import SuggestRequest, SuggestResponse, acknowledged, correction
 from consumer.http.predict import ERRORS, JSON, ready_predictor
 from consumer.services import Services
 from consumer.settings import Settings
@@ -50,14 +51,34 @@ def perspective_router(settings: Settings, services: Services) -> APIRouter:
         skipped(found.skipped)
         return _answer(found.answer)
 
-    @router.post(f"{PREFIX}comments:suggestscore", responses={501: {"model": ErrorBody}})
-    async def suggest_score() -> Response:
-        """Not answered: corrections go to Kafka, where they become training data."""
-        raise ApiError(
-            501,
-            f"Scores cannot be suggested here; write corrections to the Kafka topic {settings.feedback_topic}, from "
-            "which `moderate feedback collect` makes training data.",
-        )
+    @router.post(
+        f"{PREFIX}comments:suggestscore",
+        responses={
+            200: {"model": SuggestResponse},
+            **COMMON_ERRORS,
+            501: {"model": ErrorBody, "description": "This server has no Kafka (`moderate serve`)."},
+            503: {"model": ErrorBody, "description": "The model is not there, or Kafka did not take the correction."},
+        },
+        openapi_extra=_body_of(SuggestRequest),
+    )
+    async def suggest_score(request: Request) -> Response:
+        """Publish the right score of one comment as a correction, which can be learned from.
+
+        The answer comes when Kafka has acknowledged it. A score of 0.5 or more says that the attribute's label fits.
+        """
+        predictor = ready_predictor(services)
+        if services.publish_feedback is None:
+            raise ApiError(
+                501,
+                "Scores cannot be suggested here: corrections go to Kafka, and this server has none. Send them to a "
+                "member of the stream (moderate run with HTTP_PORT), or write them to the Kafka topic "
+                f"{settings.feedback_topic}, from which `moderate feedback collect` makes training data.",
+            )
+        asked = parse(await request.body(), SuggestRequest)
+        known = attributes_of(settings, predictor.labels)
+        feedback = correction(asked, predictor, known, skip_unknown=settings.perspective_skip_unknown)
+        await acknowledged(services.publish_feedback(feedback), timeout_s)
+        return _answer(SuggestResponse(client_token=asked.client_token, requested_languages=asked.languages or None))
 
     @router.get("/$discovery/rest")
     async def discovery(request: Request) -> JSONResponse:

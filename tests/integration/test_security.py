@@ -1,5 +1,7 @@
 """TLS, passwords, tokens and rights, against a real Kafka with certificates made here."""
 
+import http.client
+import json
 import os
 import signal
 import subprocess
@@ -22,6 +24,8 @@ from tests import tokens
 from tests.brokers import SecuredKafka, secured_kafka
 from tests.certificates import KEY_PASSWORD, Certificates, make_certificates
 from tests.fakes import WordEngine
+from tests.http_member import running_member
+from tests.http_serving import free_port, read_reply
 from tests.integration.conftest import apache_settings
 from tests.stream import Member, comment, committed, member, produce, subscriber
 from tests.waiting import wait_until
@@ -97,6 +101,7 @@ def grant(settings: Settings, without: str = "") -> None:
         "group": (ResourceType.GROUP, settings.kafka_group_id, AclOperation.READ),
         "results": (ResourceType.TOPIC, settings.results_topic, AclOperation.WRITE),
         "dead letters": (ResourceType.TOPIC, settings.dead_letter_topic, AclOperation.WRITE),
+        "feedback": (ResourceType.TOPIC, settings.feedback_topic, AclOperation.WRITE),
         "transactions": (ResourceType.TRANSACTIONAL_ID, settings.kafka_group_id, AclOperation.WRITE),
     }
     bindings = [
@@ -126,6 +131,31 @@ def test_a_member_with_no_more_than_its_rights_tags_comments(
         results.read(51)
         assert len(results.events()) == 50
         assert len(results.dead_letters()) == 1
+
+
+def suggest_score(port: int) -> tuple[int, str]:
+    body = {"comment": {"text": "you fool"}, "attributeScores": {"TOXICITY": {"summaryScore": {"value": 1}}}}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", "/v1alpha1/comments:suggestscore", json.dumps(body).encode())
+    reply = read_reply(connection)
+    connection.close()
+    return reply.status, json.dumps(reply.body)
+
+
+def test_only_corrections_need_the_right_to_write_feedback(
+    kafka: SecuredKafka, certificates: Certificates, unsecured: Settings
+) -> None:
+    grant(unsecured, without="feedback")
+    settings = secured(unsecured, {**scram(kafka, certificates), "http_port": free_port()})
+    with running_member(settings) as port:
+        status, said = suggest_score(port)
+        assert status == 503
+        assert "this member's user may write to it (FEEDBACK_TOPIC)" in said
+        with subscriber(unsecured) as results:
+            produce(unsecured, [comment("c-1", "text")])
+            results.read(1)
+        grant(unsecured)
+        assert suggest_score(port)[0] == 200
 
 
 def test_a_member_goes_on_when_its_tokens_expire_and_its_hook_fails_once(
