@@ -1,6 +1,8 @@
 """What a Perspective API client sends and gets, field by field as its discovery document has them."""
 
+import json
 import re
+from collections import Counter
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -11,7 +13,7 @@ from pydantic_core import from_json
 
 from consumer.http.errors import ApiError
 from consumer.http.perspective_errors import invalid_request, shown
-from consumer.json_bytes import DoubledMemberError, member, parsed, refuse_doubled
+from consumer.json_bytes import parsed
 from schemas import MAX_TEXT_CHARACTERS
 
 ScoreType = Literal["PROBABILITY"]
@@ -142,7 +144,7 @@ class AnalyzeResponse(Shape):
 def parse(body: bytes, shape: type[S]) -> S:
     """Read a request's body, whatever its content type says. Raises `ApiError`, which quotes nothing of it."""
     try:
-        return shape.model_validate(_json(body, shape))
+        return shape.model_validate(_json(body))
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
     raise _refused(problem["type"], problem["loc"], problem["msg"])
@@ -166,7 +168,7 @@ def request_schema(shape: type[Shape]) -> dict[str, Any]:
     return inlined
 
 
-def _json(body: bytes, shape: type[Shape]) -> Any:
+def _json(body: bytes) -> Any:
     """The original also reads names without quotes, and its documentation's curl example has them. JSON5 allows that;
     of its parsers, pyjson5 reads 100 kB in 0.7 ms (json5: 1.2 s) and stops at 32 levels of nesting."""
     try:
@@ -175,7 +177,7 @@ def _json(body: bytes, shape: type[Shape]) -> Any:
         pass
     else:
         _check_parts(value)
-        _refuse_doubled(body, value, shape)
+        _refuse_doubled(body)
         return value
     try:
         value = pyjson5.decode_utf8(body if len(body) <= MAX_JSON5_BYTES else b"")
@@ -200,18 +202,21 @@ def _check_parts(value: Any) -> None:
             unseen.extend(node.values() if isinstance(node, dict) else node)
 
 
-def _refuse_doubled(body: bytes, value: Any, shape: type[Shape]) -> None:
-    """Refuse names that stand twice where the text and what is asked about it stand."""
-    if not isinstance(value, dict):
-        return
-    names = {to_camel(name) for name in (*shape.model_fields, *TextEntry.model_fields)}
-    try:
-        refuse_doubled(body, names)
-        if isinstance(value.get("comment"), dict):
-            comment = member(text := body.decode(), "comment")
-            refuse_doubled(text[comment.value_start : comment.end].encode(), names)
-    except DoubledMemberError as error:
-        raise invalid_request(f"Invalid JSON payload received. {error}.") from None
+def _refuse_doubled(body: bytes) -> None:
+    """Raise `ApiError` where an object has a name twice: readers differ in which of the two counts. Python's decoder
+    does it for 600,000 members in 0.3 s."""
+
+    def checked(members: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in members]
+        if len(set(names)) < len(names):
+            doubled = next(name for name, count in Counter(names).items() if count > 1)
+            raise invalid_request(
+                f"Invalid JSON payload received. {shown(doubled)}: stands twice, and readers differ in which of the "
+                "two counts; send it once."
+            )
+
+    # Numbers stay as they are written: of more than 4,300 digits Python refuses to read them.
+    json.loads(body, object_pairs_hook=checked, parse_int=str, parse_float=str, parse_constant=str)
 
 
 def _refused(kind: str, location: tuple[int | str, ...], message: str) -> ApiError:

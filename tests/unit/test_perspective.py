@@ -174,6 +174,8 @@ def test_only_json_itself_may_be_large() -> None:
         (b'{"comment": {"text": "my secret", "text": "x"}, "requestedAttributes": {"TOXICITY": {}}}', "text"),
         (rb'{"comment": {"text": "x", "te\u0078t": "my secret"}, "requestedAttributes": {}}', "text"),
         (b'{"comment": {"text": "my secret"}, "comment": {"text": "x"}}', "comment"),
+        (b'{"comment": {"text": "x"}, "requestedAttributes": {"TOXICITY": {}, "TOXICITY": {}}}', "TOXICITY"),
+        (b'{"comment": {"text": "x"}, "my secret": 1, "my secret": 2}', "(not a name)"),
         (b'{"doNotStore": true, "comment": {"text": "my secret"}, "doNotStore": false}', "doNotStore"),
     ],
 )
@@ -185,7 +187,7 @@ def test_a_name_that_stands_twice_is_refused_and_named(body: bytes, name: str) -
     assert "secret" not in message
 
 
-def test_names_that_stand_twice_in_the_context_refuse_nothing() -> None:
+def test_a_name_that_stands_in_two_objects_refuses_nothing() -> None:
     assert parse(
         b'{"comment": {"text": "x"}, "context": {"entries": [{"text": "y"}, {"text": "z"}]}}', AnalyzeRequest
     ).comment

@@ -104,6 +104,19 @@ def test_a_request_of_very_many_parts_is_refused_about_as_fast_as_it_is_read(bod
     assert took_s < 5 * read_s + 0.05
 
 
+def test_one_name_that_stands_very_often_is_refused_about_as_fast_as_it_is_read() -> None:
+    """Finding where each of 600,000 members ends by hand took 11 s."""
+    sent = b'{"comment":{"text":"x"},' + b",".join([b'"a":1'] * 600_000) + b"}"
+    began_s = time.perf_counter()
+    json.loads(sent)
+    read_s = time.perf_counter() - began_s
+    with pytest.raises(ApiError) as raised:
+        parse(sent, AnalyzeRequest)
+    took_s = time.perf_counter() - began_s - read_s
+    assert "a: stands twice" in error_of(raised.value)["message"]
+    assert took_s < 8 * read_s + 0.1
+
+
 def test_a_request_of_as_many_parts_as_are_allowed_is_answered() -> None:
     assert scored(analyze(asking("fine", languages=["en"] * (MAX_PARTS - 5)))) == ["TOXICITY"]
 
