@@ -41,7 +41,7 @@ def answers(url: str) -> bool:
 def assert_two_members_share(url: str) -> None:
     # Scores whose bytes hold line ends, which a careless server would take for the end of a value.
     awkward = {b"key\r\n%d" % number: Answer((number / 65535, 0.5), False) for number in range(500)}
-    codec = AnswerCodec(2, "")
+    codec = AnswerCodec(2, "", [])
     writer = AnswerCache(0, codec, SharedCache(RedisStore(url, 60), timeout_s=30))
     writer.store(awkward)
     with redis.Redis.from_url(url) as client:

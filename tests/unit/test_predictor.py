@@ -26,7 +26,7 @@ from tests.fakes import TAG_GROUPS, WordEngine
 
 LONG_S = 60.0
 JUDGE = Judge(tags_of=TAG_GROUPS.tags, model=ModelInfo(name="words", version="1"), policy=Policy())
-CODEC = AnswerCodec(score_count=TAG_GROUPS.score_count, secret="")
+CODEC = AnswerCodec(TAG_GROUPS.score_count, secret="", competing=TAG_GROUPS.competing)
 
 
 class NotedEngine(WordEngine):
