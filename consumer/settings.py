@@ -169,8 +169,8 @@ class Settings(BaseSettings):
     )
     cache_secret: SecretStr = Field(
         SecretStr(""),
-        description="Signs the answers in Redis, the same random text for all members, 16 characters at least. Without it "
-        "whoever can write to Redis decides what is allowed, and can guess texts from keys.",
+        description="Signs the answers in Redis, the same random text for all members, 16 characters at least. Without "
+        "it whoever can write to Redis decides what is allowed, and can guess texts from keys.",
     )
     cache_ttl_s: int = Field(604_800, ge=1, description="Seconds Redis keeps an answer.")
     cache_timeout_ms: int = Field(

@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.answer import Answer
@@ -108,6 +108,7 @@ def test_a_softmax_that_does_not_sum_to_one_is_a_miss_though_the_checksum_is_rig
     assert codec(secret="").decode(KEY, reader.encode(KEY, Answer(forged, False))) is not None
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["softmax", "sigmoid"]), st.integers(1, 40)), min_size=1, max_size=4), st.data()
 )
@@ -120,6 +121,7 @@ def test_what_any_model_says_of_any_logits_is_no_miss(kinds: list[tuple[Activati
     assert found == Answer(tuple(given_scores), False)
 
 
+@settings(deadline=None)  # the first text of all reads the words of languages
 @given(st.lists(logits, min_size=4, max_size=4), st.text())
 def test_what_is_doubted_because_of_its_language_is_no_miss(row: list[float], text: str) -> None:
     network = of_kinds([("softmax", 3), ("sigmoid", 1)])

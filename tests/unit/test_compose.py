@@ -1,4 +1,4 @@
-"""docker-compose.yml: who reaches whom, what a service may take, the secret of the cache, and images that can be pinned."""
+"""docker-compose.yml: who reaches whom, what a service may take, the secret of the cache, images that can be pinned."""
 
 import os
 import re
