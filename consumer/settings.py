@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from consumer.policy import DEFAULT_REJECT, DEFAULT_REVIEW
 from consumer.settings_checks import problems
+from consumer.settings_lists import Networks, Origins
 from consumer.settings_parsing import json_object, labels_object
 
 Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -222,13 +223,32 @@ class Settings(BaseSettings):
         description="Bearer token that whoever sends comments by HTTP must have. Empty = none needed on a loopback "
         "address.",
     )
+    http_allowed_origins: Origins = Field(
+        (),
+        description="Origins of web pages whose browsers may call the HTTP server, with commas between them, such as "
+        "`https://www.example.org`; `*` = all, which needs HTTP_TOKEN.",
+    )
+    http_trusted_proxies: Networks = Field(
+        (),
+        description="Addresses and networks of the proxies before the HTTP server, with commas between them, whose "
+        "`X-Forwarded-Proto`, `-Host` and `-Prefix` are believed.",
+    )
+    http_max_connections: int = Field(
+        512,
+        ge=16,
+        description="Most HTTP connections at once. Beyond it idle ones are closed; where none is, only health and "
+        "metrics are answered, and the rest is refused (503).",
+    )
     http_max_request_bytes: int = Field(
-        4_194_304, ge=1_024, description="Largest HTTP request body, in bytes; a larger one is refused (413)."
+        4_194_304,
+        ge=1_024,
+        description="Largest HTTP request body, in bytes, unpacked where it is gzip; a larger one is refused (413).",
     )
     http_max_waiting_texts: int = Field(
         1_024,
         ge=256,
-        description="Texts that may wait for the model on behalf of HTTP callers; more are refused (429).",
+        description="Texts of HTTP callers that may wait for the model, and as many that may be cleaned and looked up; "
+        "more are refused (429).",
     )
     http_timeout_ms: int = Field(
         10_000,
