@@ -2,13 +2,14 @@
 
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
 from consumer.http.errors import ApiError, ErrorBody
+from consumer.http.outside import outside_url
 from consumer.http.perspective_analyze import analyzed
 from consumer.http.perspective_discovery import discovery_document
 from consumer.http.perspective_models import AnalyzeRequest, AnalyzeResponse, Shape, parse, request_schema
@@ -83,10 +84,8 @@ def perspective_router(settings: Settings, services: Services) -> APIRouter:
     @router.get("/$discovery/rest")
     async def discovery(request: Request) -> JSONResponse:
         """What Google's client libraries ask for first; it names this server by the address they asked."""
-        secure = request.headers.get("x-forwarded-proto") == "https"  # to the proxy before this server, that is
-        address = request.base_url.replace(scheme="https") if secure else request.base_url
         # What one caller said of the address must not reach another from a cache between.
-        return JSONResponse(discovery_document(str(address)), headers={"Cache-Control": "no-store"})
+        return JSONResponse(discovery_document(outside_url(request)), headers={"Cache-Control": "no-store"})
 
     return router
 
@@ -95,11 +94,15 @@ def key_of(scope: Scope) -> bytes:
     """The API key of a request, as clients of the Perspective API send it: `?key=`, or the header `X-Goog-Api-Key`.
 
     Empty for none, and for the paths of other APIs, so that nobody gets used to a token in a URL, which proxies log.
+    Raises `ApiError` where the URL has two.
     """
     if not scope["path"].startswith(PREFIX):
         return b""
     header: bytes = dict(scope["headers"]).get(b"x-goog-api-key", b"")
-    return header or parse_qs(scope["query_string"].decode("latin-1")).get("key", [""])[0].encode()
+    keys = [value for name, value in parse_qsl(scope["query_string"].decode("latin-1")) if name == "key"]
+    if len(keys) > 1:
+        raise ApiError(400, "The URL has `key` twice; send it once.")
+    return header or "".join(keys).encode()
 
 
 def attributes_of(settings: Settings, labels: Collection[str]) -> dict[str, str]:

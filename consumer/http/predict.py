@@ -60,10 +60,15 @@ class PredictResponse(BaseModel):
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorBody, "description": "A header came twice, or the body is no sound gzip."},
     401: {"model": ErrorBody, "description": "The token is missing or wrong."},
-    403: {"model": ErrorBody, "description": "The server can be reached from other machines and has no token."},
+    403: {
+        "model": ErrorBody,
+        "description": "The server has no token, and the caller may be another machine, or a web page of one.",
+    },
     408: {"model": ErrorBody, "description": "The body came too slowly."},
     413: {"model": ErrorBody, "description": "The body is too large."},
+    415: {"model": ErrorBody, "description": "The body's Content-Encoding is neither gzip nor identity."},
     422: {"model": ErrorBody, "description": "The body or a header is not as described, or the model fails on a text."},
     429: {"model": ErrorBody, "description": "Too much waits already; the header `Retry-After` says when to return."},
     500: {"model": ErrorBody, "description": "A fault of the server."},
