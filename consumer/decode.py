@@ -51,9 +51,12 @@ def decode(value: bytes | None) -> Decoded | Refusal:
         return Refusal(DeadLetterReason.NOT_THE_CONTRACT, str(error))
     if comment.id.lstrip("-").isdigit():
         json = _with_string_id(json, comment.id)
-    text = comment.text
-    is_cut = len(text) > MAX_TEXT_CHARACTERS
-    return Decoded(comment.id, text[:MAX_TEXT_CHARACTERS] if is_cut else text, is_cut, json, misfits(comment))
+    return Decoded(comment.id, *judged_part(comment.text), json, misfits(comment))
+
+
+def judged_part(text: str) -> tuple[str, bool]:
+    """The part of a text that is judged, and whether there is more."""
+    return text[:MAX_TEXT_CHARACTERS], len(text) > MAX_TEXT_CHARACTERS
 
 
 def _may_have_doubled(json: bytes) -> bool:

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from consumer.admission import QueueFullError
 from consumer.answer import Answer, Unanswerable
+from consumer.decode import judged_part
 from consumer.micro_batcher import MicroBatcher
+from consumer.one_text import of_one_text
 from consumer.parts import Cache
 from consumer.verdict import Judge
 from schemas import AnsweredBy, Prediction
@@ -31,6 +33,7 @@ class UnanswerableTextError(Exception):
 
 class _Found(NamedTuple):
     keys: list[bytes]
+    are_cut: list[bool]
     model_texts: dict[bytes, str]
     answers: dict[bytes, tuple[Answer, AnsweredBy]]
 
@@ -42,6 +45,7 @@ class _Found(NamedTuple):
     def add(self, other: "_Found") -> None:
         """Take what was found of the texts after these."""
         self.keys.extend(other.keys)
+        self.are_cut.extend(other.are_cut)
         self.model_texts.update(other.model_texts)
         self.answers.update(other.answers)
 
@@ -81,7 +85,10 @@ class Predictor:
             if missing:
                 await self._classify(missing, found, timeout_s, keep=keep)
         processed_at = datetime.now(UTC)
-        return [self._prediction(*found.answers[key], processed_at) for key in found.keys]
+        return [
+            self._prediction(*found.answers[key], processed_at, is_cut=is_cut)
+            for key, is_cut in zip(found.keys, found.are_cut, strict=True)
+        ]
 
     async def _look_up_all(self, texts: Sequence[str], timeout_s: float) -> _Found:
         """Clean the texts and ask the cache, some at a time; a caller who goes away ends it. Raises `QueueFullError` at
@@ -89,23 +96,35 @@ class Predictor:
         if self._looked_up_texts + len(texts) > self._batcher.max_waiting_texts:
             raise QueueFullError(LOOKUP_RETRY_S)
         self._looked_up_texts += len(texts)
-        found = _Found([], {}, {})
+        found = _Found([], [], {}, {})
         loop = asyncio.get_running_loop()
         try:
             for start in range(0, len(texts), LOOKUP_TEXTS):
                 some = texts[start : start + LOOKUP_TEXTS]
-                found.add(await loop.run_in_executor(self._threads, self._look_up, some))
+                found.add(await loop.run_in_executor(self._threads, self._look_up, some, start))
                 if found.missing:
                     self._batcher.check_room(len(found.missing), timeout_s)
         finally:
             self._looked_up_texts -= len(texts)
         return found
 
-    def _look_up(self, texts: Sequence[str]) -> _Found:
-        model_texts = [self._batcher.model_text(text) for text in texts]
-        keys = [self._cache_key(text) for text in model_texts]
-        by_key = dict(zip(keys, model_texts, strict=True))
-        return _Found(keys, by_key, dict(self._cache.lookup(by_key)))
+    def _look_up(self, texts: Sequence[str], first_index: int) -> _Found:
+        """Raises `UnanswerableTextError` for a text that cleaning fails on."""
+        keys, are_cut, model_texts = [], [], {}
+        for index, text in enumerate(texts, first_index):
+            judged, is_cut = judged_part(text)
+            ready = of_one_text(self._model_text_and_key, judged, named="cleaning")
+            if isinstance(ready, Unanswerable):
+                raise UnanswerableTextError(index, ready.detail)
+            model_text, key = ready
+            keys.append(key)
+            are_cut.append(is_cut)
+            model_texts[key] = model_text
+        return _Found(keys, are_cut, model_texts, dict(self._cache.lookup(model_texts)))
+
+    def _model_text_and_key(self, text: str) -> tuple[str, bytes]:
+        model_text = self._batcher.model_text(text)
+        return model_text, self._cache_key(model_text)
 
     async def _classify(self, missing: dict[bytes, str], found: _Found, timeout_s: float, *, keep: bool) -> None:
         """Add the model's answers to `found`, and to the cache if it may `keep` them."""
@@ -120,7 +139,11 @@ class Predictor:
             if isinstance(answer, Unanswerable):
                 raise UnanswerableTextError(found.keys.index(key), answer.detail)
 
-    def _prediction(self, answer: Answer, answered_by: AnsweredBy, processed_at: datetime) -> Prediction:
+    def _prediction(
+        self, answer: Answer, answered_by: AnsweredBy, processed_at: datetime, *, is_cut: bool
+    ) -> Prediction:
+        if is_cut:
+            answer = answer._replace(truncated=True)
         return Prediction.model_validate(
             self._judge.fields(answer, self._judge.verdict(answer))
             | {"answered_by": answered_by, "processed_at": processed_at}

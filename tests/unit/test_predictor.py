@@ -21,7 +21,7 @@ from consumer.outputs import Outputs, now_rfc3339
 from consumer.policy import Policy
 from consumer.predictor import Predictor, UnanswerableTextError
 from consumer.verdict import Judge
-from schemas import ModelInfo, Prediction
+from schemas import MAX_TEXT_CHARACTERS, ModelInfo, Prediction
 from tests.fakes import TAG_GROUPS, WordEngine
 
 LONG_S = 60.0
@@ -235,3 +235,31 @@ def test_a_redis_that_hangs_stops_no_caller_however_many_there_are() -> None:
         asyncio.run(scenario(here))
         assert here.cache.state == "open"
         store.gate.set()
+
+
+@pytest.mark.parametrize("place", [0, 17, 40])
+def test_a_text_that_cleaning_fails_on_is_told_by_its_place_and_no_other_caller_meets_it(
+    monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    whole_step = WordEngine.model_text
+
+    def fails_on_a_pill(engine: WordEngine, text: str) -> str:
+        if text == "pill":
+            raise ValueError("pill")
+        return whole_step(engine, text)
+
+    monkeypatch.setattr(WordEngine, "model_text", fails_on_a_pill)
+    texts = [f"text {number}" for number in range(41)]
+    texts[place] = "pill"
+    with desk() as here:
+        with pytest.raises(UnanswerableTextError, match=r"^cleaning failed on it: ValueError$") as raised:
+            asyncio.run(here.predict(*texts))
+        assert raised.value.index == place
+        assert asyncio.run(here.predict("another caller's"))
+
+
+def test_a_text_that_was_cut_is_told_and_its_answer_is_kept_as_it_is() -> None:
+    with desk() as here:
+        longer, shorter = asyncio.run(here.predict("a" + " " * MAX_TEXT_CHARACTERS + "b", "a"))
+        assert (longer.truncated, shorter.truncated) == (True, False)
+        assert not any(answer.truncated for answer, _ in here.cache.lookup([here.key("a")]).values())
