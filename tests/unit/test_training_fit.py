@@ -240,10 +240,11 @@ def test_options_that_contradict_or_name_nothing_are_refused(data: Path, tmp_pat
 def test_no_correction_of_a_test_row_trains_what_the_test_rows_will_judge(data: Path, tmp_path: Path) -> None:
     from consumer.training.commands.fit import _with_feedback
     from consumer.training.feedback_journal import open_journal
+    from consumer.training.feedback_record import FeedbackRecord
 
-    def feedback(number: int, text: str) -> tuple[str, int, int, bytes]:
+    def feedback(number: int, text: str) -> FeedbackRecord:
         fields = {"comment_id": str(number), "text": text, "labels": {"toxicity": "clean"}, "moderator_id": "m"}
-        return "f", 0, number, json.dumps({**fields, "at": "2026-03-01T10:02:11Z"}).encode()
+        return FeedbackRecord("f", 0, number, None, json.dumps({**fields, "at": "2026-03-01T10:02:11Z"}).encode())
 
     with open_journal(tmp_path / "corrections") as journal:
         journal.add([feedback(0, "you fool 3"), feedback(1, "see you at the new library on friday morning")])
