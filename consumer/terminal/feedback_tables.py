@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from consumer.terminal.printing import say
+from consumer.terminal.printing import counted, say
 from consumer.terminal.text import printable
 
 IDS_SHOWN = 5
@@ -38,8 +38,8 @@ def show_dataset(report: Mapping[str, Any], *, accepted: int, rejected: int, kno
         say(f"warning: {sentence}")
     if report["never_tagged"]:
         say(
-            f"warning: {report['never_tagged']:,} corrections are of texts that are not among the results, and are "
-            "left out; their comments' ids are in report.json"
+            f"warning: {counted(report['never_tagged'], 'correction')} left out, of texts that are not among the "
+            "results; the ids of their comments are in report.json"
         )
 
 

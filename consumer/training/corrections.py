@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas import CorrectedLabels
 from schemas.timestamp import Timestamp
 
+TAG_GROUPS = tuple(CorrectedLabels.model_fields)
 MAX_MODERATORS_PER_LABEL = 100
 """So many moderators' last words on one comment and tag group are kept, the latest: whoever writes corrections names
 the moderator, and could name a new one with each."""
@@ -131,7 +132,8 @@ def label_counts(texts: dict[str, dict[str, str]]) -> dict[str, dict[str, int]]:
 
 def labels_of(correction: Correction) -> dict[str, str]:
     """The corrected label of each tag group that the moderator judged."""
-    return correction.labels.model_dump(exclude_none=True)
+    given = correction.labels
+    return {group: label for group in TAG_GROUPS if (label := getattr(given, group)) is not None}
 
 
 def _order(correction: Correction) -> tuple[datetime, int, str, int]:

@@ -72,8 +72,9 @@ def shares(opinions: Opinions, pseudonym: Callable[[Correction], str | None]) ->
     for (_, group), of_moderators in opinions.items():
         by_text: dict[str, list[tuple[str | None, str]]] = {}
         for correction in of_moderators.values():
-            given[pseudonym(correction)] += 1
-            by_text.setdefault(correction.text, []).append((pseudonym(correction), labels_of(correction)[group]))
+            moderator = pseudonym(correction)
+            given[moderator] += 1
+            by_text.setdefault(correction.text, []).append((moderator, labels_of(correction)[group]))
         for votes in by_text.values():
             if len(votes) >= 3:
                 majority = _majority([label for _, label in votes])

@@ -44,7 +44,7 @@ def test_what_was_not_compared_and_what_was_is_told_apart(tmp_path: Path, capsys
     assert "not compared; --against-results does" in shown(tmp_path, capsys, EXAMPLE)
     screen = shown(tmp_path, capsys, compare=True)
     assert "1 (c-1042)" in screen
-    assert "warning: 1 corrections are of texts that are not among the results, and are left out" in screen
+    assert "warning: 1 correction left out, of texts that are not among the results" in screen
     assert "next:" not in screen
 
 
