@@ -107,18 +107,19 @@ def labels_by_text(opinions: Opinions) -> dict[str, dict[str, str]]:
 
 
 def conflicting_comments(opinions: Opinions) -> list[str]:
-    """The ids of the comments for whose text two moderators stand by different labels of one tag group, sorted.
+    """The ids of the comments whose text has two labels of one tag group that somebody stands by, sorted.
 
-    A moderator stands by the last label they gave: who changes their mind contradicts nobody.
+    A moderator stands by the last label they gave: who changes their mind contradicts nobody. Comments with the same
+    text are looked at together, since they are one row: else a correction of a made-up comment could turn the label
+    of a text unseen.
     """
-    conflicts = set()
+    comments: dict[tuple[str, str], dict[str, set[str]]] = {}
     for (comment_id, group), of_moderators in opinions.items():
-        labels: dict[str, str] = {}
         for correction in of_moderators.values():
-            label = labels_of(correction)[group]
-            if labels.setdefault(correction.text, label) != label:
-                conflicts.add(comment_id)
-    return sorted(conflicts)
+            by_label = comments.setdefault((correction.text, group), {})
+            by_label.setdefault(labels_of(correction)[group], set()).add(comment_id)
+    in_conflict = (ids for by_label in comments.values() if len(by_label) > 1 for ids in by_label.values())
+    return sorted(set().union(*in_conflict))
 
 
 def label_counts(texts: dict[str, dict[str, str]]) -> dict[str, dict[str, int]]:

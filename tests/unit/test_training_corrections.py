@@ -135,6 +135,17 @@ def test_moderators_who_stand_by_different_labels_are_in_conflict() -> None:
     assert conflicting_comments(opinions_of(corrections)) == ["conflict"]
 
 
+def test_a_made_up_comment_with_the_text_of_another_does_not_turn_its_label_unseen() -> None:
+    corrections = [
+        correction(0, value("real", "same words", 0, "m-1", toxicity="toxic")),
+        correction(1, value("made-up", "same words", 1, "m-2", toxicity="clean")),
+        correction(2, value("agreed", "other words", 0, "m-1", toxicity="toxic")),
+        correction(3, value("agreed too", "other words", 1, "m-2", toxicity="toxic")),
+    ]
+    assert labels_by_text(opinions_of(corrections))["same words"] == {"toxicity": "clean"}
+    assert conflicting_comments(opinions_of(corrections)) == ["made-up", "real"]
+
+
 def test_ten_thousand_corrections_of_one_comment_leave_the_last_one() -> None:
     many = [correction(n, value("c", f"edited {n % 7}", n, "m-1", toxicity="toxic")) for n in range(10_000)]
     opinions = opinions_of(many)

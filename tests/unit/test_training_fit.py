@@ -268,3 +268,7 @@ def test_what_collecting_warned_of_is_said_again_before_it_is_learnt(
     said = " ".join(capsys.readouterr().err.split())
     assert "warning: moderator " in said
     assert "gave 100% of the 120 labels" in said
+    report = tmp_path / "corrections" / "report.json"
+    report.write_text(json.dumps(json.loads(report.read_text()) | {"warnings": ["\x1b[31mnot ours", 7]}))
+    _with_feedback(tmp_path / "corrections", read_rows(data), [], 42)
+    assert "warning: ·[31mnot ours\n" in capsys.readouterr().err

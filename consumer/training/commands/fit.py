@@ -172,13 +172,14 @@ def _test_rows(data: Path) -> "list[Row]":
 
 
 def _with_feedback(directory: Path, rows: "list[Row]", held_out: "list[Row]", seed: int) -> "list[Row]":
+    from consumer.terminal.printing import say
     from consumer.training.data import cleaned, without
     from consumer.training.feedback import read_feedback, replay_mix, warnings_of
     from consumer.training.similar import similar_to_any
 
     corrections = without(cleaned(read_feedback(directory)), held_out)
     for sentence in warnings_of(directory):
-        err_console().print(f"warning: {sentence}", markup=False)
+        say(f"warning: {sentence}")
     similar = similar_to_any([row.text for row in corrections], [row.text for row in held_out])
     corrections = [row for row, resembles in zip(corrections, similar, strict=True) if not resembles]
     if not corrections:
