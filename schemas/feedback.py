@@ -2,17 +2,13 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
-from schemas.comment import MAX_TEXT_CHARACTERS, CommentId
+from schemas.comment import MAX_TEXT_CHARACTERS, Id
 from schemas.timestamp import Timestamp
 
-MAX_MODERATOR_ID_CHARACTERS = 256
 MAX_MINUTES_AHEAD = 5
 """How far `at` may lie ahead of its record's own time: clocks differ."""
-
-_LARGEST_ID = 10**20 - 1
-"""20 digits, which every unsigned 64-bit number fits into."""
 
 EXAMPLE_FEEDBACK: dict[str, JsonValue] = {
     "comment_id": "c-1042",
@@ -45,14 +41,6 @@ class CorrectedLabels(BaseModel):
         return self
 
 
-def _as_digits(value: object) -> object:
-    return str(value) if type(value) is int and abs(value) <= _LARGEST_ID else value
-
-
-_Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_MODERATOR_ID_CHARACTERS)]
-_Digits = Annotated[int, Field(ge=-_LARGEST_ID, le=_LARGEST_ID)]
-
-
 class Feedback(BaseModel):
     """The value of a record on the feedback topic, keyed by the comment's id. Only the moderators' tool may write it:
     what it says trains the model. A member that the contract names may stand in it once."""
@@ -62,8 +50,7 @@ class Feedback(BaseModel):
     )
 
     comment_id: Annotated[
-        CommentId,
-        BeforeValidator(_as_digits, json_schema_input_type=_Id | _Digits),
+        Id,
         Field(description="The comment's id, as its tagged event has it. An integer stands for its digits."),
     ]
     text: Annotated[
@@ -78,9 +65,7 @@ class Feedback(BaseModel):
     ]
     labels: CorrectedLabels
     moderator_id: Annotated[
-        str,
-        StringConstraints(min_length=1, max_length=MAX_MODERATOR_ID_CHARACTERS),
-        BeforeValidator(_as_digits, json_schema_input_type=_Id | _Digits),
+        Id,
         Field(description="Who corrected it. An integer stands for its digits."),
     ]
     at: Timestamp = Field(

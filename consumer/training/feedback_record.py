@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from consumer.json_bytes import DoubledMemberError, refuse_doubled_member
 from consumer.training.corrections import Correction, Rejected
 from consumer.training.moderators import digest_on_comment, seal
 from schemas import CorrectedLabels, Feedback
@@ -99,6 +100,8 @@ def _feedback(value: bytes | None) -> Feedback:
         raise _RefusedError("the record has no value (a tombstone)")
     try:
         fields = json.loads(value.decode("utf-8-sig"), object_pairs_hook=_object, parse_int=_integer)
+    except DoubledMemberError as error:
+        raise _RefusedError(str(error)) from None
     except UnicodeDecodeError:
         raise _RefusedError("value: Invalid JSON: it is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -118,13 +121,8 @@ def _feedback(value: bytes | None) -> Feedback:
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        for name in sorted(_NAMES):
-            if names.count(name) > 1:
-                raise _RefusedError(f"{name}: stands twice, and readers differ in which of the two counts")
-    return found
+    refuse_doubled_member(pairs, _NAMES)
+    return dict(pairs)
 
 
 def _integer(digits: str) -> int | None:
