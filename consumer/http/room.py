@@ -18,7 +18,7 @@ RESERVED = 32
 BACKLOG = 128
 """Connections that the system accepts for this process before the process does, and that it then takes all at once."""
 OTHER_DESCRIPTORS = 160
-"""Files, threads, brokers and Redis: a member of the stream had 40 open, with three brokers 60; and 16 downloads."""
+"""Files, brokers, Redis, downloads: a member had 50 open with its broker in the same process, `moderate serve` 8."""
 LEAST_CONNECTIONS = 16
 SAY_AGAIN_S = 60.0
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)

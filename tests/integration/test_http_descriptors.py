@@ -75,16 +75,20 @@ def process(tmp_path: Path) -> Iterator[Process]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prlimit and /proc are Linux's")
 def test_at_its_limit_of_open_files_it_answers_for_its_health_and_keeps_its_log_small(process: Process) -> None:
+    files = process.open_files()
     with ExitStack() as stack:
+
+        def pressed() -> bool:
+            stack.enter_context(process.connect())
+            return process.events()["http_out_of_descriptors"] == 1
+
         for _ in range(LIMIT + 100):
             stack.enter_context(process.connect())
         assert process.healthy()
         assert process.open_files() < LIMIT
         assert (process.events()["http_connections_lowered"], process.events()["http_connections_full"]) == (1, 1)
-        process.may_open(process.open_files() - 10)  # somebody else has taken them
-        for _ in range(5):
-            stack.enter_context(process.connect())
-        wait_until(lambda: process.events()["http_out_of_descriptors"] == 1, timeout_s=60)
+        process.may_open(files + 5)  # somebody else has taken the others
+        wait_until(pressed, timeout_s=60)
         wait_until(process.healthy, timeout_s=60)
     wait_until(process.healthy, timeout_s=60)
     process.may_open(LIMIT)

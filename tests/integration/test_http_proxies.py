@@ -1,10 +1,12 @@
 """Behind proxies: what they say of the address outside is believed where they are trusted."""
 
+from typing import Any
+
 import pytest
 
 from tests.http_serving import Server, serving, wait_until
 
-TRUSTED = {"http_trusted_proxies": "10.0.0.0/8, 127.0.0.1", "http_token": "0123456789abcdef"}
+TRUSTED: dict[str, Any] = {"http_trusted_proxies": "10.0.0.0/8, 127.0.0.1", "http_token": "0123456789abcdef"}
 HOST = {"Host": "inside.example:8000"}
 
 

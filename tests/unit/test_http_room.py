@@ -2,11 +2,11 @@
 
 import asyncio
 import resource
+import time
 
 import pytest
 from structlog.testing import capture_logs
 
-from consumer.http import room
 from consumer.http.room import BACKLOG, LEAST_CONNECTIONS, OTHER_DESCRIPTORS, RESERVED, Room, connections_that_fit
 from consumer.settings_parsing import SettingsError
 
@@ -46,7 +46,7 @@ def test_too_few_files_are_refused_with_the_number_that_is_needed(monkeypatch: p
 
 def test_what_goes_wrong_in_the_loop_again_and_again_is_one_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 1_000.0
-    monkeypatch.setattr(room.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     loop = asyncio.new_event_loop()
     here = Room(16)
     with capture_logs() as logs:
