@@ -23,6 +23,7 @@ from consumer.model.passes import Logits, Passes, abandon
 from consumer.model.rows import Row, Runner
 from consumer.model.scores import NotFiniteError, Scoring
 from consumer.model.token_budget import TokenBudget, is_out_of_memory
+from consumer.one_text import of_one_text
 
 T = TypeVar("T")
 
@@ -97,16 +98,16 @@ class Engine:
     def model_text(self, text: str) -> str:
         """Return `text` as the model sees it: what `classify` takes, and what cache keys are made of.
 
-        Texts that differ only in what the model ignores (accents, say, or letter case) become equal.
+        Texts that differ only in what the model ignores (accents, say, or letter case) become equal, long ones apart.
         """
         return self.normalise(clean(text))
 
     def classify(self, model_texts: Sequence[str]) -> list[Answer | Unanswerable]:
         """Answer every text, in the order given; blocks. Equal texts are run once.
 
-        A text that makes the model fail is Unanswerable and leaves the others unharmed; running out of memory is no
-        text's fault, and takes smaller micro-batches or waits. Raises ModelError when the model fails on every text, or
-        memory stays short: the process should end.
+        A text that makes the tokenizer, the model or the language score fail is Unanswerable and leaves the others
+        unharmed; running out of memory is no text's fault, and takes smaller micro-batches or waits. Raises ModelError
+        when the model fails on every text, or memory stays short: the process should end.
         """
         steps = self.steps(model_texts)
         while True:
@@ -123,14 +124,13 @@ class Engine:
         """
         unique = list(dict.fromkeys(model_texts))
         encoded = encode(self.tokenizer, unique, self._pad_id)
-        answers: list[Answer | Unanswerable] = [Unanswerable("the tokenizer failed on it")] * len(unique)
-        runnable = [index for index, item in enumerate(encoded) if item is not None]
-        items = [item for item in encoded if item is not None]
-        answered = yield from self._answer_within_memory(items)
-        for position, answer in zip(runnable, answered, strict=True):
-            answers[position] = answer
+        answered = iter(
+            (yield from self._answer_within_memory([item for item in encoded if isinstance(item, Encoded)]))
+        )
+        answers = [next(answered) if isinstance(item, Encoded) else item for item in encoded]
         if LANGUAGE in self.tag_groups.groups:
-            answers = [doubted(text, answer, self.tag_groups) for text, answer in zip(unique, answers, strict=True)]
+            doubts = [partial(doubted, answer=answer, groups=self.tag_groups) for answer in answers]
+            answers = [of_one_text(*both, named="the language score") for both in zip(doubts, unique, strict=True)]
         by_text = dict(zip(unique, answers, strict=True))
         return [by_text[text] for text in model_texts]
 

@@ -4,6 +4,10 @@ from collections.abc import Callable
 
 from tokenizers import Tokenizer
 
+_MOST_CHARACTERS = 1_000
+"""Of a longer text only the words in its beginning are normalised ahead: BERT's takes 0.1 µs a character of English and
+0.6 of Korean. The tokenizer normalises the rest all the same, and long texts seldom differ in nothing else."""
+
 _PROBES = (
     "Hello WORLD",
     "Crème Brûlée naïve",
@@ -26,7 +30,8 @@ def idempotent_normaliser(tokenizer: Tokenizer) -> Callable[[str], str]:
         return str
 
     def normalise(text: str) -> str:
-        return " ".join(normaliser.normalize_str(text).split())
+        whole_words = len(text) if len(text) <= _MOST_CHARACTERS else text.rfind(" ", 0, _MOST_CHARACTERS) + 1
+        return " ".join(f"{normaliser.normalize_str(text[:whole_words])} {text[whole_words:]}".split())
 
     for probe in _PROBES:
         once = normalise(probe)
