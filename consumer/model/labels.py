@@ -12,6 +12,7 @@ import structlog
 
 from consumer.answer import Answer, GivenTag
 from consumer.model.errors import ModelError
+from consumer.model.names import check_group, check_names
 
 log = structlog.get_logger()
 
@@ -122,12 +123,23 @@ def tag_groups(config: Any, mapping: Mapping[str, str] | None, model: str) -> Ta
     Raises ModelError when the config does not say what its logits mean and the mapping does not either.
     """
     names = [str(config.id2label[index]) for index in range(config.num_labels)]
+    check_names(names, model)
     own = getattr(config, "tag_groups", None)
-    if own is None:
-        return _inferred(config, names, mapping or {}, model)
-    if mapping:
+    if own is not None and mapping:
         raise ModelError(f"the model {model} names its tag groups itself; remove its labels from MODEL_LABELS")
-    return _declared(own, names, model)
+    groups = _inferred(config, names, mapping or {}, model) if own is None else _declared(own, names, model)
+    for group in groups.groups:
+        _check_group(group, model)
+    return groups
+
+
+def _check_group(group: TagGroup, model: str) -> None:
+    check_group(group.name, group.labels, group.complement, model)
+    if group.activation == "softmax" and len(set(group.labels)) < 2:
+        raise ModelError(
+            f"the model {model} gives the tag group {group.name} one label only, whose score would always be 1; "
+            f"map it to two, as in {_example(model)}, or declare a sigmoid"
+        )
 
 
 def _declared(own: Any, names: Sequence[str], model: str) -> TagGroups:
@@ -136,8 +148,10 @@ def _declared(own: Any, names: Sequence[str], model: str) -> TagGroups:
         labels = {name: tuple(str(label) for label in spec["labels"]) for name, spec in own.items()}
         columns = iter(_columns([(name, label) for name in labels for label in labels[name]], names, model))
         for name, spec in own.items():
-            if spec["activation"] not in ("softmax", "sigmoid"):
+            if spec["activation"] not in ("softmax", "sigmoid") or not labels[name]:
                 raise ValueError
+            if not isinstance(spec.get("complement"), str | None):
+                raise TypeError
             own_columns = tuple(islice(columns, len(labels[name])))
             groups.append(TagGroup(name, spec["activation"], labels[name], own_columns, spec.get("complement")))
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -185,10 +199,6 @@ def _inferred(config: Any, names: list[str], mapping: Mapping[str, str], model: 
     groups = []
     for name, pairs in members.items():
         columns, labels = zip(*pairs, strict=True)
-        if activation == "softmax" and len(set(labels)) < 2:
-            raise ModelError(
-                f"the model {model} gives the tag group {name} one label only; map it to two: {_example(model)}"
-            )
         complement = "clean" if activation == "sigmoid" and name == "toxicity" and "clean" not in labels else None
         groups.append(TagGroup(name, activation, labels, columns, complement))
     return TagGroups(tuple(groups))
