@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -59,6 +60,15 @@ def save_encoder(directory: Path) -> Path:
     BertModel(_config()).save_pretrained(directory)
     save_tokenizer(directory)
     return directory
+
+
+def save_lora(path: Path, base: Path) -> Path:
+    """An adapter on the classifier `base`."""
+    torch.manual_seed(0)
+    targets = ["value", "dense"]
+    config = LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4, target_modules=targets, init_lora_weights=False)
+    get_peft_model(BertForSequenceClassification.from_pretrained(base), config).save_pretrained(str(path))
+    return path
 
 
 def save_tokenizer(directory: Path) -> None:

@@ -3,40 +3,32 @@
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-from peft import PeftModel
-from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from consumer.answer import ModelPass
 from consumer.model.backend import prepare
-from consumer.model.base import BASE_ID, base_directory
 from consumer.model.calibration import Calibration, read_calibration
 from consumer.model.cleaning import CLEANING_VERSION
 from consumer.model.device import choose_device, choose_dtype
 from consumer.model.doubt import LANGUAGE, with_language
 from consumer.model.engine import Engine
-from consumer.model.errors import ModelError, first_line
+from consumer.model.errors import ModelError, first_line, printable
 from consumer.model.labels import tag_groups
 from consumer.model.language import LANGUAGE_VERSION
+from consumer.model.source import Source, find
 
-BUNDLED = "bundled"
 DEFAULT_MAX_BATCH_TOKENS = 1024
 
-_BUNDLED_DIRECTORY = Path(__file__).parent / "bundled"
 _SHAPE_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 _SHAPES_KEPT = "32"
 """On a CPU, oneDNN and PyTorch's layer above it keep what they prepared for each shape of a micro-batch, 1,024 each by
 default (pytorch issue 98688): resident memory grew from 490 MB to 1,600 MB in ten minutes of varying batches. With 32
 it stays near 550 MB, at the same CPU time a text (7.0 ms with 16, 6.9 with 64, 7.2 with the default)."""
+_FEWEST_TOKENS = 4  # a word and what stands around a text
 _UNLIMITED = 1_000_000  # transformers writes 1e30 for "the tokenizer knows no limit"
 
 
@@ -62,30 +54,35 @@ def load_engine(
         os.environ.setdefault(cache, _SHAPES_KEPT)
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    directory = model_directory(model)
     chosen_device = choose_device(device)
-    base = _base(directory, model)
-    refuse_pickles([directory, *([base] if base else [])], model)
     try:
-        config = AutoConfig.from_pretrained(_with_file(directory, base, "config.json"), **_LOCAL)
+        source = find(model)
+        config, computing = source.config()
         groups = tag_groups(config, labels, model)
         if getattr(config, "languages", None) == ["en"] and not raw:
+            if LANGUAGE.name in groups.label_names():
+                raise ModelError(
+                    f"the model {model} has a tag group language of its own, and languages in its config.json, from "
+                    "which one is made; rename the group or remove languages"
+                )
             groups = with_language(groups)
-        calibration = Calibration() if raw else read_calibration(directory, groups)
+        calibration = Calibration() if raw else read_calibration(source.directory, groups)
         check_cleaning(config, model)
-        tokenizer = AutoTokenizer.from_pretrained(_with_file(directory, base, "tokenizer.json"), **_LOCAL)
-        network = _adapted(directory, base, config, model) if base else _whole(directory, config, model)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        tokenizer = source.tokenizer(config)
+        network, unused = _network(source, config)
+        fast_tokenizer = getattr(tokenizer, "backend_tokenizer", None)
+        if fast_tokenizer is None:
+            raise ModelError(f"the model {model} has no fast tokenizer; save it again with a tokenizer.json")
+        pad_id = tokenizer.pad_token_id or 0
+        config.pad_token_id = pad_id
+        limit = _max_text_tokens(config, tokenizer, model)
+    except ModelError:
+        raise
+    except Exception as error:  # a stranger's files may make a library raise anything; they hold no comments
         raise ModelError(
             f"the model {model} cannot be loaded: {first_line(error)}; "
             "give MODEL a directory saved by save_pretrained, with config.json, tokenizer.json and model.safetensors"
         ) from error
-    fast_tokenizer = getattr(tokenizer, "backend_tokenizer", None)
-    if fast_tokenizer is None:
-        raise ModelError(f"the model {model} has no fast tokenizer; save it again with a tokenizer.json")
-    pad_id = tokenizer.pad_token_id or 0
-    config.pad_token_id = pad_id
-    limit = _max_text_tokens(config, tokenizer)
     running = prepare(
         network,
         model,
@@ -97,14 +94,16 @@ def load_engine(
         pad_id=pad_id,
         last_id=fast_tokenizer.get_vocab_size() - 1,
     )
-    weights = sorted(directory.glob("*.safetensors")) + (sorted(base.glob("*.safetensors")) if base else [])
     contents = [_tokenizer_content(fast_tokenizer), groups.description(), str(CLEANING_VERSION), str(limit)]
     if LANGUAGE in groups.groups:
         contents.append(str(LANGUAGE_VERSION))
     # Thresholds are left out: they change decisions, not tags, and the policy has a version of its own.
-    version = _version(
-        weights, [*contents, json.dumps([calibration.temperatures, calibration.offsets], sort_keys=True)]
-    )
+    contents.append(json.dumps([calibration.temperatures, calibration.offsets], sort_keys=True))
+    # Each only where it is not what it always was, so that versions stay that were given without it.
+    contents += [
+        told for told in (computing, json.dumps(unused) if unused else "", f"pad {pad_id}" if pad_id else "") if told
+    ]
+    version = _version(source.weight_files(), contents)
     return Engine(
         running,
         fast_tokenizer,
@@ -127,100 +126,46 @@ def _languages(config: Any) -> list[str]:
     return declared if named else []
 
 
-_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-
-
-def model_directory(model: str) -> Path:
-    """Return the directory of `model`: "bundled", a directory, or a Hub id in the local cache. Raises ModelError."""
-    if model == BUNDLED:
-        return _BUNDLED_DIRECTORY
-    if Path(model).is_dir():
-        return Path(model)
-    try:
-        return Path(snapshot_download(model, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
-        raise ModelError(
-            f'MODEL names "{model}", which is neither "bundled", a directory nor a model in the local Hugging Face '
-            f"cache; nothing is downloaded at run time: run hf download {model} first"
-        ) from None
-
-
-def _base(directory: Path, model: str) -> Path | None:
-    """Return the directory of the base that the adapter in `directory` belongs on; None for a whole model."""
-    path = directory / "adapter_config.json"
-    if not path.exists():
-        return None
-    try:
-        name = str(json.loads(path.read_bytes())["base_model_name_or_path"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"the adapter {model} has an unreadable adapter_config.json; save the adapter again"
-        ) from error
-    return base_directory() if name == BASE_ID else model_directory(name)
-
-
-def refuse_pickles(directories: Iterable[Path], model: str) -> None:
-    """Raise ModelError unless every directory has safetensors weights."""
-    for directory in directories:
-        if not any(directory.glob("*.safetensors")):
-            raise ModelError(
-                f"the model {model} has no safetensors weights in {directory}, and pickled ones (.bin, .pt) could run "
-                "code when they are read; save it again with save_pretrained"
-            )
-
-
 def check_cleaning(config: Any, model: str) -> None:
     """Raise ModelError for a model that was trained on texts cleaned by another version."""
     trained_with = getattr(config, "cleaning_version", CLEANING_VERSION)
     if trained_with != CLEANING_VERSION:
         raise ModelError(
-            f"the model {model} was trained with text cleaning version {trained_with}, this program has version "
-            f"{CLEANING_VERSION}; train it again or run the program version it came with"
+            f"the model {model} was trained with text cleaning version {printable(str(trained_with))}, this program "
+            f"has version {CLEANING_VERSION}; train it again or run the program version it came with"
         )
 
 
-def _whole(directory: Path, config: Any, model: str) -> Any:
-    network, missing = _network(directory, config)
-    if missing:
+def refuse_missing(info: Mapping[str, Any], model: str) -> None:
+    """Raise ModelError for a whole model that lacked weights, as transformers told when it was loaded."""
+    if info["missing_keys"]:
         raise ModelError(
-            f"the model {model} lacks weights for {', '.join(sorted(missing)[:3])}: it is not a trained classifier; "
-            "fine-tune it first with: moderate train fit"
+            f"the model {model} lacks weights for {', '.join(sorted(info['missing_keys'])[:3])}: it is not a "
+            "trained classifier; fine-tune it first with: moderate train fit"
         )
-    return network
 
 
-def _adapted(directory: Path, base: Path, config: Any, model: str) -> Any:
-    network, missing = _network(base, config)
-    with safe_open(directory / "adapter_model.safetensors", framework="pt") as adapter:
-        adapted = {key.removeprefix("base_model.model.") for key in adapter.keys()}  # noqa: SIM118 - not a dict
-    if missing - adapted:
-        raise ModelError(
-            f"the adapter {model} lacks weights for {', '.join(sorted(missing - adapted)[:3])}: its head was "
-            "not saved; train it again with modules_to_save"
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return PeftModel.from_pretrained(network, str(directory), local_files_only=True).merge_and_unload()
+def _network(source: Source, config: Any) -> tuple[Any, list[str]]:
+    """Return the network in fp32, an adapter merged, and the names of weights that it has no use for."""
+    network, info = source.network(config)
+    unused = sorted(info["unexpected_keys"])
+    if source.settings is not None:
+        return network.merge_and_unload(), unused
+    refuse_missing(info, source.model)
+    return network, unused
 
 
-def _network(directory: Path, config: Any) -> tuple[Any, set[str]]:
-    """Return the model in fp32 and the names of the weights its files lack."""
-    network, info = AutoModelForSequenceClassification.from_pretrained(
-        str(directory), config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **_LOCAL
-    )
-    return network, set(info["missing_keys"])
-
-
-def _with_file(directory: Path, base: Path | None, name: str) -> str:
-    """Return the directory that holds the file `name`: an adapter may leave it to its base."""
-    return str(base if base and not (directory / name).exists() else directory)
-
-
-def _max_text_tokens(config: Any, tokenizer: Any) -> int:
+def _max_text_tokens(config: Any, tokenizer: Any, model: str) -> int:
     positions = getattr(config, "max_position_embeddings", None) or _UNLIMITED
     if "roberta" in config.model_type:
         positions -= config.pad_token_id + 1  # their positions count from the padding id on
-    return int(min(positions, tokenizer.model_max_length, _UNLIMITED))
+    most = int(min(positions, tokenizer.model_max_length, _UNLIMITED))
+    if most < _FEWEST_TOKENS:
+        raise ModelError(
+            f"the model {model} takes texts of {most} tokens at most, too few for a word; correct "
+            "max_position_embeddings in its config.json or model_max_length in its tokenizer_config.json"
+        )
+    return most
 
 
 def _tokenizer_content(backend: Any) -> str:

@@ -23,7 +23,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from consumer.model.cleaning import CLEANING_VERSION
 from consumer.model.device import cpu_has_bf16
-from consumer.model.load import BUNDLED
+from consumer.model.source import BUNDLED
 from consumer.training.data import Row
 from consumer.training.errors import TrainingError
 from consumer.training.log import Log, plot

@@ -1,17 +1,18 @@
 """The network that is trained: an encoder with a fresh head, or a model that goes on learning; whole or by LoRA."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import torch
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
+from peft import LoraConfig, TaskType, get_peft_model
+from transformers import PreTrainedTokenizerBase
 
 from consumer.model.base import BASE_ID, base_directory
-from consumer.model.errors import first_line
-from consumer.model.load import BUNDLED, check_cleaning, model_directory, refuse_pickles
+from consumer.model.errors import ModelError, first_line
+from consumer.model.files import check_directory
+from consumer.model.load import check_cleaning, refuse_missing
+from consumer.model.source import BUNDLED, Source, find
 from consumer.training.data import LABELS
 from consumer.training.errors import TrainingError
 from consumer.training.saving import label_config
@@ -19,7 +20,8 @@ from consumer.training.targets import Target
 
 Method = Literal["lora", "full"]
 
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
+_ATTENTION_DROPOUT = 0.0  # lets the fused attention kernel run: a tenth more rows per second
+_IN_A_LAYER = re.compile(r"\.\d+\.")  # a head that is still to be trained has none
 _HEADS = ("pooler", "classifier", "score", "pre_classifier")
 
 
@@ -32,25 +34,37 @@ class Network(NamedTuple):
 
 
 def fresh(base: str, targets: Sequence[Target], method: Method, lora_rank: int) -> Network:
-    """Return the encoder `base` ("bundled" or a directory) with a fresh head for `targets`. Raises TrainingError."""
-    source = base_directory() if base == BUNDLED else Path(base).resolve()
+    """Return the encoder `base` ("bundled" or a directory) with a fresh head for `targets`.
+
+    Raises TrainingError, and ModelError where the bundled encoder is missing.
+    """
+    directory = base_directory() if base == BUNDLED else Path(base).resolve()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
-        config = AutoConfig.from_pretrained(str(source), local_files_only=True)
+        check_directory(directory, base)
+        source = Source(base, directory)
+        config, _ = source.config()
+        tokenizer = source.tokenizer(config)
         label_config(config, targets)
         if base == BUNDLED:
             config.languages = ["en"]  # the engine then says which texts are in another one
-        model = _classifier(source, config)
-    except _UNREADABLE as error:
+        config.attention_probs_dropout_prob = _ATTENTION_DROPOUT
+        model, info = source.network(config)
+    except ModelError as error:
+        raise TrainingError(f"{directory} is not an encoder to train: {error}") from error
+    except Exception as error:  # a stranger's files may make a library raise anything
         raise TrainingError(
-            f"{source} is not an encoder to train: {first_line(error)}; "
+            f"{directory} is not an encoder to train: {first_line(error)}; "
             "give --base a directory with config.json, tokenizer.json and model.safetensors"
         ) from error
+    if layers := sorted(name for name in info["missing_keys"] if _IN_A_LAYER.search(name)):
+        raise TrainingError(
+            f"{directory} lacks weights of the layers that its config.json describes ({layers[0]}), which would stay "
+            "random; download or save it again"
+        )
     if method == "full":
         return Network(model, tokenizer, None)
-    return Network(
-        get_peft_model(model, _lora(model, lora_rank)), tokenizer, BASE_ID if base == BUNDLED else str(source)
-    )
+    adapted = _with_base(get_peft_model(model, _lora(model, lora_rank)), directory)
+    return Network(adapted, tokenizer, BASE_ID if base == BUNDLED else str(directory))
 
 
 def continued(model: str) -> Network:
@@ -58,23 +72,27 @@ def continued(model: str) -> Network:
 
     Raises ModelError or TrainingError for a directory that is not such a model.
     """
-    directory = model_directory(model)
-    refuse_pickles([directory], model)
+    source = find(model)
     try:
-        config = AutoConfig.from_pretrained(str(directory), local_files_only=True)
+        config, _ = source.config()
         check_cleaning(config, model)
-        if not (directory / "adapter_config.json").exists():
-            tokenizer = AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
-            return Network(_classifier(directory, config), tokenizer, None)
-        base = LoraConfig.from_pretrained(str(directory)).base_model_name_or_path
-        source = base_directory() if base == BASE_ID else Path(base)
-        tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
-        adapted = PeftModel.from_pretrained(_classifier(source, config), str(directory), is_trainable=True)
-        # By a directory, peft finds the base at every checkpoint without asking the Hub.
-        adapted.peft_config["default"].base_model_name_or_path = str(source)
-    except _UNREADABLE as error:
-        raise TrainingError(f"{directory} is not a model to continue: {first_line(error)}") from error
-    return Network(adapted.float(), tokenizer, base)
+        tokenizer = source.tokenizer(config)
+        config.attention_probs_dropout_prob = _ATTENTION_DROPOUT
+        network, info = source.network(config, trainable=True)
+    except ModelError:
+        raise
+    except Exception as error:  # a stranger's files may make a library raise anything
+        raise TrainingError(f"{source.directory} is not a model to continue: {first_line(error)}") from error
+    if source.settings is None or source.base is None:
+        refuse_missing(info, model)
+        return Network(network, tokenizer, None)
+    return Network(_with_base(network.float(), source.base), tokenizer, source.settings.base_model_name_or_path)
+
+
+def _with_base(adapted: Any, base: Path) -> Any:
+    """Name the base by its directory: peft then finds it at every checkpoint without asking the Hub."""
+    adapted.peft_config["default"].base_model_name_or_path = str(base)
+    return adapted
 
 
 def groups_of(model: Any) -> list[str]:
@@ -86,13 +104,6 @@ def groups_of(model: Any) -> list[str]:
             f"{', '.join(LABELS)}; train from its encoder with --base instead"
         )
     return groups
-
-
-def _classifier(source: Path, config: Any) -> Any:
-    config.attention_probs_dropout_prob = 0.0  # lets the fused attention kernel run: a tenth more rows per second
-    return AutoModelForSequenceClassification.from_pretrained(
-        str(source), config=config, local_files_only=True, use_safetensors=True, dtype=torch.float32
-    )
 
 
 def _lora(model: Any, rank: int) -> LoraConfig:

@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig, PeftModel
+from peft import PeftModel
 
 from consumer.answer import Answer
 from consumer.model import Engine, load_engine
 from consumer.model.base import BASE_ID
 from consumer.model.calibration import FILE_NAME as CALIBRATION_FILE
+from consumer.model.source import find
 from consumer.training.card import model_card
 from consumer.training.errors import TrainingError
 from consumer.training.network import continued
@@ -59,8 +60,8 @@ def package(model: Path, output: Path, metrics: Path | None, *, name: str, merge
 
 def _write_weights(model: Path, output: Path, *, merge: bool) -> None:
     """Write weights, config and tokenizer."""
-    adapter = (model / "adapter_config.json").exists()
-    if adapter and not merge and LoraConfig.from_pretrained(str(model)).base_model_name_or_path == BASE_ID:
+    settings = find(str(model)).settings
+    if settings and not merge and settings.base_model_name_or_path == BASE_ID:
         for file in ("adapter_config.json", "adapter_model.safetensors", "config.json"):
             shutil.copy(model / file, output / file)
         return

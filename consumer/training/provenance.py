@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from consumer.model.load import model_directory
+from consumer.model.files import read_json
+from consumer.model.source import find
 from consumer.training.data import Row
 from consumer.training.errors import TrainingError
 
@@ -21,8 +22,8 @@ def data_facts(data: Path, epoch_rows: Sequence[Row], continue_from: str | None)
         by_source[row.source] = by_source.get(row.source, 0) + 1
     facts: dict[str, Any] = {"rows_by_source": by_source, "files": _data_files(data)}
     if continue_from:
-        earlier = model_directory(continue_from) / "training.json"
-        facts["continues"] = json.loads(earlier.read_text()) if earlier.is_file() else {"model": continue_from}
+        earlier = find(continue_from).directory / "training.json"
+        facts["continues"] = read_json(earlier, continue_from) if earlier.is_file() else {"model": continue_from}
     return facts
 
 

@@ -7,7 +7,8 @@ from transformers import AutoTokenizer
 
 from consumer.model.base import base_directory
 from consumer.model.engine import Engine
-from consumer.model.load import BUNDLED, load_engine
+from consumer.model.load import load_engine
+from consumer.model.source import BUNDLED
 
 CACHE = Path(__file__).parent / "peers" / ".environments" / "models"
 

@@ -7,9 +7,10 @@ from functools import partial
 
 import torch
 
-from consumer.model.load import BUNDLED, load_engine
+from consumer.model.load import load_engine
 from consumer.model.packing import ROW_TOKENS
 from consumer.model.rows import LaidOut, OneTextARow, Runner, in_rows, lay_out
+from consumer.model.source import BUNDLED
 from consumer.terminal.bench_figures import measured
 from tests.benchmarks.limits import flops_per_text, gemm_flops_per_s
 from tests.benchmarks.sampling import Figure, Point, Run, in_turns, ratio

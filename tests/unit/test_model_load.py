@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import get_session
+from huggingface_hub.errors import OfflineModeIsEnabled
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -90,6 +92,11 @@ def test_code_that_comes_with_a_model_is_never_run(directory: Path, tmp_path: Pa
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_engine(str(directory))
     assert not (tmp_path / "ran").exists()
+
+
+def test_no_library_in_this_process_can_ask_the_hub() -> None:
+    with pytest.raises(OfflineModeIsEnabled):
+        get_session().get("https://huggingface.co")
 
 
 def test_a_name_that_is_nowhere_is_refused_with_how_to_fetch_it() -> None:

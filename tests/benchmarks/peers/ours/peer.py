@@ -8,7 +8,8 @@ from typing import Any
 
 from consumer.answer import Answer
 from consumer.model.engine import Engine
-from consumer.model.load import BUNDLED, load_engine
+from consumer.model.load import load_engine
+from consumer.model.source import BUNDLED
 from tests.benchmarks.peers.engine_peer import Classify, Scores, serve
 
 TINY = 1e-12
