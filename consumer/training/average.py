@@ -10,7 +10,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from consumer.model import adapter
 from consumer.model.calibration import FILE_NAME as CALIBRATION_FILE
+from consumer.model.files import check_directory
 from consumer.training.errors import TrainingError
 from consumer.training.saving import PROVENANCE_FILE
 from consumer.training.whole import whole_or_nothing
@@ -23,12 +25,16 @@ def average(models: Sequence[Path], output: Path) -> None:
 
     That works for models of one lineage, each continued from another ("model soups"); it costs nothing when the model
     runs. Everything but the weights is the first model's; a calibration is left out, as it was for other weights.
-    Raises TrainingError for fewer than two models and for models of different shape.
+    Raises TrainingError for fewer than two models and for models of different shape, ModelError for directories that
+    are not to be read.
     """
     if len(models) < 2:
         raise TrainingError("averaging takes two models at least; name those that continue one another")
     if output.exists():
         raise TrainingError(f"{output} exists already; remove it or choose another output directory")
+    for model in models:
+        if model.is_dir():
+            check_directory(model, str(model))
     names = {_weights_of(model).name for model in models}
     if len(names) > 1:
         raise TrainingError("an adapter cannot be averaged with whole weights; name models trained by one method")
@@ -69,9 +75,11 @@ def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
 
 
 def _layout(model: Path) -> Any:
-    """Return what the logits mean and how texts are cleaned."""
+    """Return what the logits mean, how texts are cleaned and how an adapter is scaled."""
     config = _json(model / "config.json")
-    return [config.get("tag_groups"), config.get("cleaning_version"), config.get("id2label")]
+    settings = adapter.read_settings(model, str(model))
+    scale = adapter.computing(settings) if settings else ""
+    return [config.get("tag_groups"), config.get("cleaning_version"), config.get("id2label"), scale]
 
 
 def _facts(model: Path) -> Any:
