@@ -73,8 +73,8 @@ def demo(
         str,
         typer.Option(
             "--input",
-            help="Your own comments: JSONL in the input contract, CSV with a `text` column, or text with one "
-            "comment a line; `-` is stdin.",
+            help="Your own comments: JSON lines in the input contract, a table (CSV, TSV and the like) with a `text` "
+            "column, or text with one comment a line; `.gz` too; `-` is stdin.",
         ),
     ] = "",
     output_file: Annotated[
@@ -91,9 +91,10 @@ def demo(
     Exits non-zero, and says what is missing, unless in = tagged + dead letters.
     """
     with readable_errors():
+        from consumer.files import size_bytes
         from consumer.signals import StopOnSignal
         from consumer.terminal.demo import built_in_records, run_demo
-        from consumer.terminal.inputs import read_records, size_bytes
+        from consumer.terminal.inputs import read_records
         from consumer.terminal.outcome_files import refuse_to_overwrite
         from consumer.terminal.screens import LiveScreen, summary
 
@@ -123,27 +124,36 @@ def demo(
 @app.command()
 def produce(
     file: Annotated[
-        str, typer.Argument(help="JSONL, CSV with a `text` column, or text with one comment a line; `-` is stdin.")
+        str,
+        typer.Argument(
+            help="JSON lines, a table (CSV, TSV and the like) with a `text` column, or text with one comment a line; "
+            "`.gz` too; `-` is stdin."
+        ),
     ] = "-",
 ) -> None:
     """Send comments from a file or standard input to the input topic, and count what Kafka acknowledges."""
     with readable_errors():
         settings = load_settings()
         require_brokers(settings.kafka_bootstrap_servers)
+        from consumer.files import size_bytes
         from consumer.kafka.clients import make_producer, producer_config
         from consumer.kafka.topics import require_topics
-        from consumer.terminal.inputs import read_records, size_bytes
+        from consumer.terminal.inputs import read_records
         from consumer.terminal.produce import produce as produce_records
         from consumer.terminal.screens import produce_progress
 
         require_topics(settings)
+        records = read_records(file)
         with produce_progress(size_bytes(file)) as on_progress:
             produced = produce_records(
-                make_producer(producer_config(settings)), settings.input_topic, read_records(file), on_progress
+                make_producer(producer_config(settings)), settings.input_topic, records, on_progress
             )
         typer.echo(f"{produced.acknowledged:,} of {produced.sent:,} records acknowledged by {settings.input_topic}")
         if produced.failed:
             complain(f"{produced.failed:,} records were not taken; the first because: {produced.first_error}")
+        if produced.unread:
+            complain(f"{produced.unread} What stands before it was sent.")
+        if produced.failed or produced.unread:
             raise typer.Exit(EXIT_FAILED)
 
 
