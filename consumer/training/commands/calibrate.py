@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from consumer.terminal.printing import say
 from consumer.training.commands.common import err_console, need_extra, next_step, progress_bar, quoted, readable_errors
 from consumer.training.errors import TrainingError
 
@@ -30,7 +31,7 @@ def calibrate(
 
         if not model.is_dir():
             raise TrainingError(f"{model} is not a directory; calibrate what `moderate train fit` wrote")
-        rows = read_rows(data)
+        rows = read_rows(data, say)
         engine = load_engine(str(model), raw=True)
         with progress_bar("calibrate", len(rows)) as advance:
             predicted = predictions(engine, rows, advance)
