@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +14,7 @@ from rich.text import Text
 from consumer.kafka.reading import OffsetRange, batches, make_reader, offset_ranges
 from consumer.settings import Settings
 from consumer.settings_parsing import SettingsError
-from consumer.terminal.printing import say
+from consumer.terminal.printing import SafeConsole, say
 from consumer.terminal.text import printable
 from consumer.training.corrections import Rejected
 from consumer.training.feedback_journal import REJECTED, Added, Journal, open_journal
@@ -105,11 +104,11 @@ def _warn_of_expired(ranges: Mapping[int, OffsetRange], last: Mapping[int, int])
 def _progress() -> Progress:
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[accepted]:,} accepted"),
     )
-    return Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+    return Progress(*columns, TimeElapsedColumn(), console=SafeConsole(stderr=True), transient=True)
 
 
 def _show(directory: Path, outcome: Outcome, report: Mapping[str, Any]) -> None:
@@ -129,7 +128,7 @@ def _show(directory: Path, outcome: Outcome, report: Mapping[str, Any]) -> None:
         table.add_row(f"  {group}", ", ".join(f"{label} {count:,}" for label, count in counts.items()))
     table.add_row("conflicts", Text(f"{report['conflicts']:,}{_some_ids(report['conflicting_comment_ids'])}"))
     table.add_row("version", report["version"][:12])
-    Console().print(table)
+    SafeConsole().print(table)
     if report["rows"]:
         say(f"next: moderate train fit DATA --feedback {directory} --continue-from MODEL --output NEW")
 

@@ -1,6 +1,7 @@
 """`.env`: one file that means the same here and to docker compose, or is refused with the line."""
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from consumer.env_file import EnvFileError, read_env_file
-from consumer.settings_parsing import SettingsError, load_settings
+from consumer.settings_parsing import COMPOSE_NAMES, SettingsError, known_names, load_settings
 from tests.compose_env import RefusedByComposeError, compose_reads
 
 ROOT = Path(__file__).parents[2]
@@ -169,3 +170,8 @@ def test_whatever_line_is_read_here_compose_and_python_dotenv_read_alike(
 def test_the_rules_of_compose_are_rules_that_refuse(content: str) -> None:
     with pytest.raises(RefusedByComposeError):
         compose_reads(content)
+
+
+def test_every_variable_of_the_compose_file_may_stand_in_the_file() -> None:
+    names = set(re.findall(r"\$\{([A-Za-z_]+)", (ROOT / "docker-compose.yml").read_text()))
+    assert names <= {*known_names(), *COMPOSE_NAMES}, "add what compose alone reads to COMPOSE_NAMES"

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from consumer.terminal.printing import say
+from consumer.terminal.errors import complain
+from consumer.terminal.printing import SafeConsole, say
 from consumer.training.commands.common import err_console, need_extra, next_step, progress_bar, quoted, readable_errors
 
 EXIT_WORSE = 1
@@ -69,7 +68,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(measured, indent=2))
     else:
-        console = Console()
+        console = SafeConsole()
         for table in tables(measured):
             console.print(table)
         if not quick:
@@ -79,7 +78,7 @@ def evaluate(
         try:
             comparing.gate(measured["comparison"])
         except TrainingError as error:
-            err_console().print(f"[bold red]error:[/] {escape(str(error))}")
+            complain(str(error))
             raise typer.Exit(EXIT_WORSE) from error
     _advise(model, data, report)
 

@@ -28,11 +28,10 @@ def prepare(
     """
     with readable_errors():
         need_extra()
-        from rich.console import Console
         from rich.markdown import Markdown
         from rich.markup import escape
 
-        from consumer.terminal.printing import say
+        from consumer.terminal.printing import SafeConsole, say
         from consumer.terminal.text import printable
         from consumer.training.prepare import prepare as prepare_files
         from consumer.training.prepare_markdown import markdown
@@ -50,5 +49,5 @@ def prepare(
                 on_step=lambda step: status.update(escape(printable(step))),
                 on_note=say,
             )
-    Console().print(Markdown(markdown(report)))
+    SafeConsole().print(Markdown(markdown(report)))
     next_step(f"moderate train fit {quoted(output)} --output MODEL")
