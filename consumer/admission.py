@@ -32,14 +32,17 @@ class Admission:
         self._due_since_s = 0.0
         self._texts_per_s = 0.0
 
-    def admit(self, texts: int, waiting: int, within_s: float) -> None:
-        """Let a caller's `texts` in behind those `waiting`. Raises QueueFullError where too many wait, or so many that
-        these might not be answered `within_s`."""
-        ahead = waiting + self._turn_texts
-        queue_s = ahead / self._texts_per_s if self._texts_per_s else 0.0
+    def check(self, texts: int, waiting: int, within_s: float) -> None:
+        """Raise QueueFullError where a caller's `texts` may not wait behind those `waiting`: too many wait, or so many
+        that these might not be answered `within_s`."""
+        queue_s = (waiting + self._turn_texts) / self._texts_per_s if self._texts_per_s else 0.0
         if waiting + texts > self._max_waiting_texts or queue_s > WAIT_SHARE * within_s:
             raise QueueFullError(min(MOST_RETRY_S, queue_s) if self._texts_per_s else 1.0)
-        if not ahead:
+
+    def admit(self, texts: int, waiting: int, within_s: float) -> None:
+        """Let them in. Raises as `check` does."""
+        self.check(texts, waiting, within_s)
+        if not waiting + self._turn_texts:
             self._due_since_s = time.monotonic()
 
     def turn_began(self, texts: int) -> None:

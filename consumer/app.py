@@ -9,12 +9,14 @@ from typing import Protocol
 
 import structlog
 
-from consumer.cache import AnswerCache, AnswerCodec, RedisStore, SharedCache, key_function
+from consumer.cache import key_function
+from consumer.caching import open_cache
 from consumer.dead_letter_alarm import DeadLetterAlarm
 from consumer.delivery import open_delivery
 from consumer.heap import resting_collector, share_arenas
 from consumer.kafka.assignment import Assignment
 from consumer.kafka.clients import Member, consumer_config, make_member
+from consumer.kafka.corrections import open_corrections
 from consumer.kafka.lag import LagWatch
 from consumer.kafka.source import Offsets, Source
 from consumer.kafka.topics import require_topics
@@ -91,7 +93,7 @@ def serve_with(
 ) -> None:
     """`serve` with a model that is loaded already, and a server that runs."""
     with ExitStack() as stack:
-        cache = _open_cache(settings, engine, services)
+        cache = open_cache(settings, engine, services)
         stack.callback(cache.close)
         cache_key = key_function(engine.fingerprint, settings.cache_secret.get_secret_value())
         share_model(settings, services, engine, cache, cache_key, make_judge(engine, policy), stack)
@@ -166,7 +168,9 @@ def run_pipeline(
         services.metrics.replaced(reason)
 
     with ExitStack() as stack:
-        cache = _open_cache(settings, engine, services)
+        if services.has_server:
+            services.publish_feedback = open_corrections(settings, stack)
+        cache = open_cache(settings, engine, services)
         stack.callback(cache.close)
         cache_key = key_function(engine.fingerprint, settings.cache_secret.get_secret_value())
         # Closed after the source, so that leaving the group does not wait for HTTP callers.
@@ -232,14 +236,3 @@ def _open_server(settings: Settings, services: Services, stack: ExitStack) -> No
 def _say_what_runs(services: Services, engine: LoadedModel, policy: Policy) -> None:
     services.metrics.set_build(model=engine.name, model_version=engine.version, policy_version=policy.version)
     services.metrics.expect_tags(engine.tag_groups.label_names())
-
-
-def _open_cache(settings: Settings, engine: LoadedModel, services: Services) -> AnswerCache:
-    codec = AnswerCodec(score_count=engine.tag_groups.score_count, secret=settings.cache_secret.get_secret_value())
-    shared = None
-    if url := settings.redis_url.get_secret_value():
-        shared = SharedCache(RedisStore(url, settings.cache_ttl_s), timeout_s=settings.cache_timeout_ms / 1000)
-    cache = AnswerCache(settings.cache_memory_entries, codec, shared)
-    services.metrics.watch_cache(cache)
-    services.health.warn("cache", lambda: "" if cache.state in ("closed", "memory-only") else "works without Redis")
-    return cache

@@ -26,6 +26,21 @@ class Record(NamedTuple):
     headers: Headers
 
 
+class Decoded(NamedTuple):
+    """A comment that keeps the contract.
+
+    `text` has the characters that are judged, and `is_cut` says whether there were more. `json` is the comment as its
+    event carries it: byte for byte as it came, but for what the contract says of byte order marks, halves of surrogate
+    pairs and integer ids. `misfits` names the fields in another form than described.
+    """
+
+    comment_id: str
+    text: str
+    is_cut: bool
+    json: bytes
+    misfits: list[str]
+
+
 class Refusal(NamedTuple):
     """Why a record becomes a dead letter; `detail` is for a person and never quotes the comment."""
 
@@ -58,11 +73,11 @@ class Asked(NamedTuple):
 @dataclass(slots=True, eq=False)
 class Item:
     """One record on its way; each stage fills in its part, and exactly one of `answer` and `refusal` is set at the
-    end. `added_headers` go out with the tagged comment, behind the record's own."""
+    end. `comment` is what was decoded, and `added_headers` go out with the tagged comment, behind the record's own."""
 
     record: Record
     lease: Lease
-    comment_id: str = ""
+    comment: Decoded | None = None
     model_text: str = ""
     cache_key: bytes = b""
     asked: Asked | None = None

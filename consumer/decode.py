@@ -1,51 +1,78 @@
 """Bytes in, a comment's id and text or a refusal out; never an exception."""
 
-from typing import NamedTuple
+import re
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from consumer.batch import Refusal
-from schemas import Comment, DeadLetterReason
+from consumer.batch import Decoded, Refusal
+from consumer.json_bytes import member, parsed, refuse_doubled
+from schemas import MAX_TEXT_CHARACTERS, Comment, DeadLetterReason
+from schemas.comment import misfits
 
 NESTING_HEADROOM = 8
 """A tagged event carries the comment one level down; subscribers may wrap it again. pydantic's JSON parser stops at 200
 levels."""
 NESTING_SUSPECT = 190
 
+_ONCE = ("id", "text")
+"""The members that decide what is judged, and under which name: a reader who takes the other of two would see what
+nobody has judged."""
+_ESCAPED_NAME = re.compile(rb'"(?:(?:i|\\u0069)(?:d|\\u0064)|(?:t|\\u0074)(?:e|\\u0065)(?:x|\\u0078)(?:t|\\u0074))"')
 _validate_json = Comment.__pydantic_validator__.validate_json
 """What `Comment.model_validate_json` comes to after it has looked at options that nobody gives here (0.9 µs)."""
-
-
-class Decoded(NamedTuple):
-    """A comment that keeps the contract."""
-
-    comment_id: str
-    text: str
 
 
 def decode(value: bytes | None) -> Decoded | Refusal:
     """Check a record's value against the input contract.
 
-    pydantic parses and checks in one pass (2.3 µs a comment); what its parser allows beyond JSON (NaN, Infinity)
-    and what subscribers could not read once wrapped (nesting at the parser's limit) is looked for only where the bytes
-    hint at it.
+    pydantic parses and checks in one pass (2.3 µs a comment). What its parser allows beyond JSON (NaN, Infinity), what
+    subscribers could not read once wrapped (nesting at the parser's limit) and names that stand twice are looked for
+    only where the bytes hint at it.
     """
     if value is None:
         return Refusal(
             DeadLetterReason.TOMBSTONE, "the record has no value (a tombstone); a comment must be a JSON object"
         )
     try:
-        comment = _validate_json(value)
-        if b"NaN" in value or b"Infinity" in value:
-            from_json(value, allow_inf_nan=False)
-        if value.count(b"[") + value.count(b"{") > NESTING_SUSPECT:
-            from_json(b"[" * NESTING_HEADROOM + value + b"]" * NESTING_HEADROOM)
+        comment, json = parsed(_validate_json, value)
+        if b"NaN" in json or b"Infinity" in json:
+            from_json(json, allow_inf_nan=False)
+        if json.count(b"[") + json.count(b"{") > NESTING_SUSPECT:
+            from_json(b"[" * NESTING_HEADROOM + json + b"]" * NESTING_HEADROOM)
     except ValidationError as error:
         return _refusal(value, error)
     except ValueError as error:
         return Refusal(DeadLetterReason.NOT_JSON, str(error))
-    return Decoded(comment.id, comment.text)
+    try:
+        if _may_have_doubled(json):
+            refuse_doubled(json, _ONCE)
+    except ValueError as error:
+        return Refusal(DeadLetterReason.NOT_THE_CONTRACT, str(error))
+    if comment.id.lstrip("-").isdigit():
+        json = _with_string_id(json, comment.id)
+    return Decoded(comment.id, *judged_part(comment.text), json, misfits(comment))
+
+
+def judged_part(text: str) -> tuple[str, bool]:
+    """The part of a text that is judged, and whether there is more."""
+    return text[:MAX_TEXT_CHARACTERS], len(text) > MAX_TEXT_CHARACTERS
+
+
+def _may_have_doubled(json: bytes) -> bool:
+    """Whether the bytes have one of the names twice, at any depth, or escaped; 0.2 µs for those that do not."""
+    if json.count(b'"id"') > 1 or json.count(b'"text"') > 1:
+        return True
+    return b"\\u00" in json and any(b"\\" in name for name in _ESCAPED_NAME.findall(json))
+
+
+def _with_string_id(json: bytes, comment_id: str) -> bytes:
+    """The comment with an integer id as the string that every event has; a string stays as it is."""
+    text = json.decode()
+    found = member(text, "id")
+    if text[found.value_start] == '"':
+        return json
+    return f'{text[: found.value_start]}"{comment_id}"{text[found.end :]}'.encode()
 
 
 def _refusal(value: bytes, error: ValidationError) -> Refusal:

@@ -45,6 +45,11 @@ class LoadedModel(SteppedEngine, Protocol):
         """What its scores mean."""
         ...
 
+    @property
+    def languages(self) -> Mapping[str, Sequence[str]]:
+        """By tag group, the languages that the model behind it declares; none where it declares none."""
+        ...
+
 
 def load_model(
     settings: Settings, on_pass: Callable[[ModelPass], None] = lambda _: None

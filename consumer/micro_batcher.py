@@ -47,6 +47,7 @@ class MicroBatcher:
     """
 
     def __init__(self, engine: SteppedEngine, max_waiting_texts: int) -> None:
+        self.max_waiting_texts = max_waiting_texts
         self._engine = engine
         self._admission = Admission(max_waiting_texts)
         self._changed = Condition()
@@ -87,6 +88,11 @@ class MicroBatcher:
                 self._bulks.append(bulk)
                 self._changed.notify()
         return bulk.answers
+
+    def check_room(self, texts: int, within_s: float) -> None:
+        """Raise `QueueFullError` where `submit` would refuse so many texts now."""
+        with self._changed:
+            self._admission.check(texts, len(self._waiting), within_s)
 
     def submit(self, model_texts: Sequence[str], within_s: float = math.inf) -> "list[Future[Answer | Unanswerable]]":
         """The HTTP callers' way in, all of the texts or none: one future per text, in order; does not block.

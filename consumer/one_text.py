@@ -5,11 +5,13 @@ from typing import TypeVar
 
 from consumer.answer import Unanswerable
 
+Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
-def of_one_text(step: Callable[[str], Result], text: str, *, named: str) -> Result | Unanswerable:
-    """Return `step(text)`, or that the text is Unanswerable where the step fails on it; `named` is the step's noun.
+def of_one_text(step: Callable[[Given], Result], text: Given, *, named: str) -> Result | Unanswerable:
+    """Return `step(text)`, or that the text is Unanswerable where the step fails on it; `named` is the step's noun, and
+    `text` may be a record that holds one.
 
     The detail gives the exception's type alone: its message may quote the text. Raises what is no text's fault.
     """

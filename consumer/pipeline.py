@@ -9,10 +9,11 @@ import structlog
 
 from consumer.answer import Answer, Unanswerable
 from consumer.asking import Asking
-from consumer.batch import Batch, Refusal
+from consumer.batch import Batch, Decoded, Item, Refusal
 from consumer.decode import decode
 from consumer.errors import ReaderError
 from consumer.health import Vital
+from consumer.one_text import of_one_text
 from consumer.outputs import Outputs, now_rfc3339
 from consumer.parts import Alarm, Cache, Checkpoint, Engine, InFlight, Observer, Source
 from consumer.stage import POLL_S, Failure, Inbox, Stage, Work
@@ -180,19 +181,29 @@ class Pipeline:
     def _prepare(self, batch: Batch) -> None:
         """Decode, clean, answer what has been seen before, and ask the model for the rest."""
         for item in batch.waiting():
-            decoded = decode(item.record.value)
-            if isinstance(decoded, Refusal):
-                item.refusal = decoded
-                continue
-            item.comment_id = decoded.comment_id
-            item.model_text = self._engine.model_text(decoded.text)
-            item.cache_key = self._cache_key(item.model_text)
+            self._read(item)
         waiting = batch.waiting()
         found = self._cache.lookup([item.cache_key for item in waiting])
         for item in waiting:
             if item.cache_key in found:
                 item.answer, item.answered_by = found[item.cache_key]
         self._asking.ask([item for item in batch.waiting() if item.lease.valid])
+
+    def _read(self, item: Item) -> None:
+        """Decode and clean one comment; whatever that does ends in its own dead letter."""
+        decoded = of_one_text(decode, item.record.value, named="reading")
+        if isinstance(decoded, Decoded):
+            item.comment = decoded
+            ready = of_one_text(self._model_text_and_key, decoded.text, named="cleaning")
+            if not isinstance(ready, Unanswerable):
+                item.model_text, item.cache_key = ready
+                return
+            decoded = ready
+        item.refusal = decoded if isinstance(decoded, Refusal) else _fails_on(decoded)
+
+    def _model_text_and_key(self, text: str) -> tuple[str, bytes]:
+        model_text = self._engine.model_text(text)
+        return model_text, self._cache_key(model_text)
 
     def _classify(self, batch: Batch) -> None:
         """Wait for the model's answers, and remember them."""
@@ -202,7 +213,7 @@ class Pipeline:
                 continue
             answer = item.asked.answers.result()[item.asked.position]
             if isinstance(answer, Unanswerable):
-                item.refusal = Refusal(DeadLetterReason.TEXT_FAILS_MODEL, answer.detail)
+                item.refusal = _fails_on(answer)
             else:
                 item.answer = answer
                 if item.answered_by == "model":
@@ -226,3 +237,7 @@ class Pipeline:
     def _between_publishing(self) -> float:
         self._progress.report()
         return self._checkpoint.serve()
+
+
+def _fails_on(text: Unanswerable) -> Refusal:
+    return Refusal(DeadLetterReason.TEXT_FAILS_MODEL, text.detail)

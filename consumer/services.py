@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from consumer.settings import Settings
 from consumer.telemetry.metrics import Metrics
 from consumer.telemetry.tracing import open_tracing
 from consumer.verdict import Judge
+from schemas import Feedback
 
 NOBODY_WAITS_S = 1.0
 """For the model to end in, where no HTTP caller is owed an answer."""
@@ -29,13 +31,16 @@ class ServerGoneError(ReaderError):
 
 @dataclass(eq=False)
 class Services:
-    """Written by the thread that puts the parts together, read by HTTP's; `predictor` is there once the model is."""
+    """Written by the thread that puts the parts together, read by HTTP's; `predictor` is there once the model is, and
+    before it, where there is Kafka, `publish_feedback`: its future is done when Kafka has the correction, or raises
+    `NotTakenError`."""
 
     metrics: Metrics
     health: Health
     observers: list[Observer]
     has_server: bool
     predictor: Predictor | None = None
+    publish_feedback: Callable[[Feedback], Future[None]] | None = None
     batcher: MicroBatcher | None = None
     server_alive: Callable[[], bool] = lambda: True
     stop_server: Callable[[], None] = lambda: None
@@ -93,7 +98,7 @@ def share_model(
     stack.callback(services.stop_server)  # before the batcher is closed: requests that came are still answered
     labels = full_names(engine.tag_groups.label_names())
     services.batcher = batcher
-    services.predictor = Predictor(batcher, cache, cache_key, judge, labels)
+    services.predictor = Predictor(batcher, cache, cache_key, judge, labels, engine.languages)
     services.metrics.watch_queue(lambda: batcher.waiting_texts)
     services.health.watch(batcher.vitals)
     return batcher

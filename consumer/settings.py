@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from consumer.policy import DEFAULT_REJECT, DEFAULT_REVIEW
 from consumer.settings_checks import problems
+from consumer.settings_lists import Networks, Origins
 from consumer.settings_parsing import json_object, labels_object
 
 Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -169,8 +170,8 @@ class Settings(BaseSettings):
     )
     cache_secret: SecretStr = Field(
         SecretStr(""),
-        description="Key of the cache digests, the same for all members; with it, outsiders cannot guess texts from "
-        "keys.",
+        description="Signs the answers in Redis, the same random text for all members, 16 characters at least. Without "
+        "it whoever can write to Redis decides what is allowed, and can guess texts from keys.",
     )
     cache_ttl_s: int = Field(604_800, ge=1, description="Seconds Redis keeps an answer.")
     cache_timeout_ms: int = Field(
@@ -222,13 +223,32 @@ class Settings(BaseSettings):
         description="Bearer token that whoever sends comments by HTTP must have. Empty = none needed on a loopback "
         "address.",
     )
+    http_allowed_origins: Origins = Field(
+        (),
+        description="Origins of web pages whose browsers may call the HTTP server, with commas between them, such as "
+        "`https://www.example.org`; `*` = all, which needs HTTP_TOKEN.",
+    )
+    http_trusted_proxies: Networks = Field(
+        (),
+        description="Addresses and networks of the proxies before the HTTP server, with commas between them, whose "
+        "`X-Forwarded-Proto`, `-Host` and `-Prefix` are believed.",
+    )
+    http_max_connections: int = Field(
+        512,
+        ge=16,
+        description="Most HTTP connections at once. Beyond it idle ones are closed; where none is, only health and "
+        "metrics are answered, and the rest is refused (503).",
+    )
     http_max_request_bytes: int = Field(
-        4_194_304, ge=1_024, description="Largest HTTP request body, in bytes; a larger one is refused (413)."
+        4_194_304,
+        ge=1_024,
+        description="Largest HTTP request body, in bytes, unpacked where it is gzip; a larger one is refused (413).",
     )
     http_max_waiting_texts: int = Field(
         1_024,
         ge=256,
-        description="Texts that may wait for the model on behalf of HTTP callers; more are refused (429).",
+        description="Texts of HTTP callers that may wait for the model, and as many that may be cleaned and looked up; "
+        "more are refused (429).",
     )
     http_timeout_ms: int = Field(
         10_000,
@@ -240,6 +260,11 @@ class Settings(BaseSettings):
         {"TOXICITY": "toxicity.toxic"},
         description='JSON object `{"ATTRIBUTE": "group.label"}`: which score answers which attribute of the '
         "Perspective API. It replaces the default.",
+    )
+    perspective_skip_unknown: bool = Field(
+        False,
+        description="Whether an attribute of the Perspective API that the model has no label for is left out of the "
+        "answer, and named in the log; otherwise the request is refused (400), as it is where no attribute is left.",
     )
     health_stall_timeout_s: float = Field(
         240.0,

@@ -60,6 +60,10 @@ def problems(s: "Settings") -> list[str]:
     token = s.http_token.get_secret_value()
     if token != "".join(token.split()):
         found.append("HTTP_TOKEN has white space in it, which no header carries; choose another, or mend the file.")
+    if "*" in s.http_allowed_origins and not token:
+        found.append(
+            "HTTP_ALLOWED_ORIGINS=* lets every web page in, so it needs HTTP_TOKEN; set it, or name the origins."
+        )
     longest_wait_s = s.kafka_delivery_timeout_ms / 1000 + s.revoke_timeout_s
     if s.health_stall_timeout_s <= longest_wait_s:
         found.append(

@@ -23,7 +23,12 @@ NEAR_MISS = 0.86
 
 MAX_SECRET_BYTES = 65_536
 
-COMPOSE_NAMES = frozenset({"TORCH_INDEX"})
+COMPOSE_NAMES = frozenset(
+    {
+        *("APP_IMAGE", "BASE_IMAGE", "GRAFANA_IMAGE", "KAFKA_IMAGE", "PROMETHEUS_IMAGE", "REDIS_IMAGE"),
+        *("CONSUMER_MEMORY", "TORCH_INDEX"),
+    }
+)
 """What docker-compose.yml takes from `.env` for itself, beside `COMPOSE_…`."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but the tab

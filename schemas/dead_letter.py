@@ -31,11 +31,11 @@ class DeadLetterReason(StrEnum):
     TOMBSTONE = "tombstone"
     # The value is not UTF-8: another encoding, compressed, Avro or Protobuf bytes.
     NOT_UTF_8 = "not-utf-8"
-    # The value is UTF-8 and no JSON text: cut short, NaN or Infinity, half a surrogate pair, nested too deeply.
+    # The value is UTF-8 and no JSON text: cut short, NaN or Infinity, a number of 4,300 digits, nested too deeply.
     NOT_JSON = "not-json"
-    # The value is JSON and no comment: a field is missing, has the wrong type or is too long, the text is empty.
+    # The value is JSON and no comment: `id` or `text` is missing, twice there, of the wrong type, or the text is empty.
     NOT_THE_CONTRACT = "not-the-contract"
-    # The comment is sound, but the model fails on this very text, also when it is alone in its micro-batch.
+    # The comment is sound, but the model or another step fails on this very text, also when it is alone.
     TEXT_FAILS_MODEL = "text-fails-model"
     # The comment was tagged, but the broker refuses the tagged event as too large for the results topic.
     RESULT_TOO_LARGE = "result-too-large"

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from schemas.comment import EXAMPLE_COMMENT, CommentFields, Text
+from schemas.comment import EXAMPLE_COMMENT, MAX_ID_CHARACTERS, CommentFields, Text
 from schemas.timestamp import Timestamp
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 Score = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Action = Literal["allow", "review", "reject"]
@@ -84,8 +84,10 @@ class Source(_Part):
 
 
 class CommentInEvent(CommentFields):
-    """The comment as its producer sent it, unknown fields included; its text can be left out by a setting."""
+    """The comment as its producer sent it, unknown fields included. Its text can be left out by a setting, and an id
+    that came as an integer is a string here."""
 
+    id: str = Field(min_length=1, max_length=MAX_ID_CHARACTERS, description="The producer's name for the comment.")
     text: Text | None = None
 
 
@@ -99,7 +101,7 @@ class Prediction(_Part):
     )
     decision: Decision
     truncated: bool = Field(
-        description="Whether the text was longer than the model can see, so that it saw the start only."
+        description="Whether the model did not see the whole text, because it is longer than it can read."
     )
     model: ModelInfo
     policy: PolicyInfo

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
+from tests.services import missing
 
 KEY_PASSWORD = "hunter2-of-the-key"
 
@@ -24,7 +24,7 @@ class Certificates(NamedTuple):
 def make_certificates(directory: Path) -> Certificates:
     """Make them in `directory`; skips the test, saying why, where there is no OpenSSL 3."""
     if shutil.which("openssl") is None or not _openssl("version").startswith("OpenSSL 3"):
-        pytest.skip("no certificates for the test: openssl 3 is not on the PATH")
+        missing("no certificates for the test: openssl 3 is not on the PATH")
     directory.mkdir()
     authority, authority_key = _certificate(directory, "authority", "-noenc", "-addext", "basicConstraints=CA:TRUE")
     other_authority, _ = _certificate(directory, "other-authority", "-noenc", "-addext", "basicConstraints=CA:TRUE")

@@ -30,6 +30,7 @@ class WordEngine:
     version = "1"
     fingerprint = "words-1"
     tag_groups = TAG_GROUPS
+    languages: Mapping[str, Sequence[str]] = {}
 
     def __init__(self, seconds_per_text: float = 0.0) -> None:
         self.seconds_per_text = seconds_per_text

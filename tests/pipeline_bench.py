@@ -104,13 +104,15 @@ class Ledger:
 class Bench:
     """A pipeline on one partition, and everything around it."""
 
-    def __init__(self, cache: Cache | None = None, shutdown_timeout_s: float = 20.0) -> None:
+    def __init__(
+        self, cache: Cache | None = None, shutdown_timeout_s: float = 20.0, engine: WordEngine | None = None
+    ) -> None:
         self.assignment = Assignment()
         self.assignment.grant([("comments", 0)])
         lease = self.assignment.lease("comments", 0)
         assert lease is not None
         self.lease: Lease = lease
-        self.engine = WordEngine()
+        self.engine = engine or WordEngine()
         self.batcher = MicroBatcher(self.engine, 0)
         self.cache = cache or NoCache()
         self.checkpoint = ListCheckpoint(self.assignment)

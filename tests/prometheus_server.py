@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.http_serving import free_port, wait_until
 from tests.promql import DEPLOY, RULES_FILE
+from tests.services import missing
 
 TIMEOUT_S = 60.0
 
@@ -41,7 +41,7 @@ class PrometheusServer:
 def prometheus_asking(member_port: int, directory: Path) -> Iterator[PrometheusServer]:
     """Run it until the context ends; skips the test where none is installed."""
     if not shutil.which("prometheus"):
-        pytest.skip("prometheus is not on the PATH (Debian: apt install prometheus)")
+        missing("prometheus is not on the PATH (Debian: apt install prometheus)")
     config = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
     config["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s", "scrape_timeout": "1s"}
     config["rule_files"] = [str(RULES_FILE)]

@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 import redis
 
 from consumer.cache.embedded import free_port
+from tests.services import missing
 from tests.waiting import wait_until
 
 
@@ -61,7 +61,7 @@ class RedisServer:
 def running_redis(*options: str) -> Iterator[RedisServer]:
     """A redis-server for as long as the context lasts; skips the test where none is installed."""
     if not shutil.which("redis-server"):
-        pytest.skip("redis-server is not on the PATH")
+        missing("redis-server is not on the PATH")
     with tempfile.TemporaryDirectory(prefix="moderate-test-") as directory:
         server = RedisServer(directory, options)
         try:
@@ -78,4 +78,4 @@ def require_tls() -> None:
         said = subprocess.run(listens_nowhere, capture_output=True, text=True, check=False, timeout=60)
         if "Bad directive" not in said.stdout + said.stderr:
             return
-    pytest.skip("there is no redis-server with TLS on the PATH")
+    missing("there is no redis-server with TLS on the PATH")

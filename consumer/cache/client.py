@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import redis
+from redis._parsers import _HiredisParser  # the one that redis-py takes by itself where hiredis is installed
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -14,6 +16,32 @@ SOCKET_TIMEOUT_S = 1.0
 
 KEYS_PER_COMMAND = 1_000
 """Redis does one command at a time; a larger one would keep the other members waiting."""
+
+MAX_REPLY_BYTES = 8 * 1024 * 1024
+"""A whole command's 1,000 answers of 1,000 scores each are 4 MB."""
+
+
+class OversizedReplyError(redis.RedisError):
+    """Redis said more than all answers that were asked for can be."""
+
+
+class BoundedParser(_HiredisParser):
+    """Gives up on a reply beyond `MAX_REPLY_BYTES`, and the connection with it: a value may have 512 MB, and somebody
+    who writes one under a key of ours would end every member that asks for it."""
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """Read one reply."""
+        self._received_bytes = 0
+        return super().read_response(*args, **options)
+
+    def read_from_socket(self, *args: Any, **options: Any) -> bool:
+        """Read what has come of the reply; raises OversizedReplyError."""
+        before = self._reader.len()
+        came: bool = super().read_from_socket(*args, **options)  # type: ignore[no-untyped-call]
+        self._received_bytes += self._reader.len() - before
+        if self._received_bytes > MAX_REPLY_BYTES:
+            raise OversizedReplyError
+        return came
 
 
 class RedisStore:
@@ -27,6 +55,7 @@ class RedisStore:
         try:
             self._client = redis.Redis.from_url(
                 url,
+                parser_class=BoundedParser,
                 protocol=2,  # needs no greeting, so a new connection costs one round trip less
                 driver_info=None,  # likewise
                 retry=Retry(NoBackoff(), 0),  # the circuit breaker decides when to try again

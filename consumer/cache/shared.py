@@ -33,6 +33,7 @@ REMEDIES = {
     "OutOfMemoryError": "raise Redis' maxmemory, or set its maxmemory-policy to allkeys-lru",
     "ReadOnlyError": "this is a replica: name the primary in REDIS_URL",
     "ConnectionError": "check that Redis runs, that REDIS_URL names it, and the certificate of a rediss:// one",
+    "OversizedReplyError": "somebody else writes under the keys moderate:*: let only the members, by password and ACL",
     "TimeoutError": "Redis is too slow or hangs; CACHE_TIMEOUT_MS is how long a batch waits for it",
 }
 

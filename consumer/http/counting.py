@@ -1,4 +1,4 @@
-"""Counts every request, and lets no error out but as an answer: the outermost layer of the application."""
+"""Counts every request, and lets no error out but as an answer: the outermost layers of the application."""
 
 import asyncio
 import time
@@ -7,7 +7,9 @@ from collections.abc import Iterable
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from consumer.http.connections import OVER_LIMIT
 from consumer.http.errors import MODEL_RETRY_S, ApiError, as_api_error
+from consumer.http.heads import header
 from consumer.telemetry.logs import frames_of
 from consumer.telemetry.metrics import Metrics
 
@@ -20,7 +22,7 @@ OTHER_ROUTE = "other"
 
 
 class Counting:
-    """Counts requests by route and status, and answers for whatever raises inside."""
+    """Counts requests by route and status."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, routes: Iterable[str]) -> None:
         """`routes` are the paths to be counted by name."""
@@ -29,10 +31,9 @@ class Counting:
         self._routes = frozenset(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; raises nothing."""
+        """Serve one request."""
         began_s = time.perf_counter()
         status = CALLER_WENT_AWAY
-        error: ApiError | None = None
 
         async def noting_send(message: Message) -> None:
             nonlocal status
@@ -40,6 +41,31 @@ class Counting:
                 status = message["status"]
             await send(message)
 
+        path = scope["path"]
+        await self._app(scope, receive, noting_send)
+        self._metrics.http_request(path if path in self._routes else OTHER_ROUTE, status, time.perf_counter() - began_s)
+
+
+class Answering:
+    """Answers for whatever raises inside, and ends the connection where it may not go on."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; raises nothing."""
+        begun = False
+        last = scope["state"].get(OVER_LIMIT)
+
+        async def noting_send(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                if last:
+                    message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        error: ApiError | None = None
         try:
             await self._app(scope, receive, noting_send)
         except asyncio.CancelledError:  # the server has waited for SHUTDOWN_TIMEOUT_S
@@ -49,7 +75,7 @@ class Counting:
         except Exception as bug:
             log.error("http_bug", error=type(bug).__name__, frames=frames_of(bug))
             error = as_api_error(bug)
-        if error is not None and status == CALLER_WENT_AWAY:
+        if error is not None and not begun:
+            # Who was not told to continue may send the body, or the next request in its place.
+            last = last or header(scope, b"expect")
             await error.response()(scope, receive, noting_send)
-        path = scope["path"]
-        self._metrics.http_request(path if path in self._routes else OTHER_ROUTE, status, time.perf_counter() - began_s)

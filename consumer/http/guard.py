@@ -1,97 +1,97 @@
-"""What stands before every route that takes texts: who may send, how much, and whether they still wait."""
+"""What stands before every route: who may send, how much, and whether they still wait."""
 
 import asyncio
-import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from consumer.http.callers import OPERATION, SAFE_METHODS, Callers
+from consumer.http.connections import OVER_LIMIT
 from consumer.http.errors import ApiError
-from consumer.http.perspective import key_of
+from consumer.http.heads import check_head, header
+from consumer.http.unpacking import unpacking
 from consumer.settings import Settings
 
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-"""They bring no texts, so they need no token: health, metrics and documents."""
 BODY_TIMEOUT_S = 30.0
 """4 MiB in this time is 1.1 Mbit/s; slower callers would hold memory for nothing."""
 MAX_HELD_BODIES = 16
 """Bodies of the largest size that may be in memory at once, 64 MiB by default, whatever the number of callers."""
-
-
 MOST_DIGITS = 20
 """Of a Content-Length: Python refuses to read numbers of thousands of digits."""
 
 
 class Guard:
-    """Lets a request with a body through when it has the token and is not too large, with its body read; ends it when
-    its caller goes away, so that texts nobody waits for are not classified.
+    """Lets a request with a body through when its caller may send it and it is not too large, with its body read; ends
+    it when its caller goes away, so that texts nobody waits for are not classified.
 
-    The token is looked at before the body is. Owned by the event loop's thread.
+    The caller is looked at before the body is. Owned by the event loop's thread.
     """
 
     def __init__(self, app: ASGIApp, *, settings: Settings, loopback: bool) -> None:
         """`loopback`: nobody but this machine can reach the server."""
         self._app = app
-        self._token = settings.http_token.get_secret_value().encode()
-        self._open = loopback and not self._token
-        self._max_bytes = settings.http_max_request_bytes
-        self._held_bytes = 0
+        self._callers = Callers(settings, loopback=loopback)
+        self._bodies = _Bodies(settings.http_max_request_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Raises `ApiError` when it is refused."""
-        if scope["type"] != "http" or scope["method"] in SAFE_METHODS:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        self._check_token(headers.get(b"authorization", b""), key_of(scope))
-        self._check_size(headers.get(b"content-length", b""))
-        chunks: list[bytes] = []
-        try:
-            if await self._read(receive, chunks):
-                await _while_caller_waits(self._app, scope, b"".join(chunks), receive, send)
-        finally:
-            self._held_bytes -= sum(map(len, chunks))
-
-    def _check_token(self, authorization: bytes, key: bytes) -> None:
-        if self._open:
-            return
-        if not self._token:
+        check_head(scope)
+        if scope["state"].get(OVER_LIMIT) and not (scope["method"] in SAFE_METHODS and scope["path"] in OPERATION):
             raise ApiError(
-                403,
-                "This server can be reached from other machines (HTTP_HOST) and has no token, so it takes no texts. "
-                "Set HTTP_TOKEN, or HTTP_TOKEN_FILE; or listen on 127.0.0.1 only.",
+                503,
+                "As many connections as HTTP_MAX_CONNECTIONS allows wait for answers already; try again later.",
+                retry_after_s=1,
             )
-        scheme, _, token = authorization.partition(b" ")
-        offered = token.strip() if scheme.lower() == b"bearer" else key
-        if hmac.compare_digest(offered, self._token):
+        self._callers.check(scope)
+        if scope["method"] in SAFE_METHODS:
+            await self._app(scope, receive, send)
             return
-        raise ApiError(
-            401,
-            "The token is not this server's HTTP_TOKEN."
-            if offered
-            else "Send the header `Authorization: Bearer TOKEN` with this server's HTTP_TOKEN; clients of the "
-            "Perspective API may send it as `key`.",
-            headers={"WWW-Authenticate": 'Bearer error="invalid_token"' if offered else "Bearer"},
-        )
+        async with self._bodies.read(scope, receive) as body:
+            if body is not None:
+                await _while_caller_waits(self._app, scope, body, receive, send)
 
-    def _check_size(self, content_length: bytes) -> None:
-        if content_length.isdigit() and int(content_length[:MOST_DIGITS]) > self._max_bytes:
+
+class _Bodies:
+    """Knows how much of them is in memory. Owned by the event loop's thread."""
+
+    def __init__(self, max_bytes: int) -> None:
+        """`max_bytes` is the largest body, packed and unpacked."""
+        self._max_bytes = max_bytes
+        self._held_bytes = 0
+
+    @asynccontextmanager
+    async def read(self, scope: Scope, receive: Receive) -> AsyncIterator[bytes | None]:
+        """The body of a request, which counts as held until the end; None where the caller has gone. Raises
+        `ApiError`."""
+        length = header(scope, b"content-length")
+        if length.isdigit() and int(length[:MOST_DIGITS]) > self._max_bytes:
             raise self._too_large()
+        pieces: list[bytes] = []
+        try:
+            yield b"".join(pieces) if await self._collect(scope, receive, pieces) else None
+        finally:
+            self._held_bytes -= sum(map(len, pieces))
 
-    async def _read(self, receive: Receive, chunks: list[bytes]) -> bool:
-        """Read the body into `chunks`; says whether the caller is still there."""
-        size = 0
+    async def _collect(self, scope: Scope, receive: Receive, pieces: list[bytes]) -> bool:
+        """Read the body into `pieces`; says whether the caller is still there."""
+        body = unpacking(header(scope, b"content-encoding"))
+        came_bytes = size_bytes = 0
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 while (message := await receive())["type"] == "http.request":
                     chunk = message.get("body", b"")
-                    size += len(chunk)
-                    if size > self._max_bytes:
+                    came_bytes += len(chunk)
+                    for piece in body.pieces(chunk):
+                        size_bytes += len(piece)
+                        self._hold(piece, max(came_bytes, size_bytes), pieces)
+                    if came_bytes > self._max_bytes:
                         raise self._too_large()
-                    if self._held_bytes + len(chunk) > MAX_HELD_BODIES * self._max_bytes:
-                        raise ApiError(429, "Too many large requests at once; try again later.", retry_after_s=1)
-                    self._held_bytes += len(chunk)
-                    chunks.append(chunk)
                     if not message.get("more_body", False):
+                        body.end()
                         return True
         except TimeoutError:
             raise ApiError(
@@ -99,10 +99,19 @@ class Guard:
             ) from None
         return False
 
+    def _hold(self, piece: bytes, size_bytes: int, pieces: list[bytes]) -> None:
+        if size_bytes > self._max_bytes:
+            raise self._too_large()
+        if self._held_bytes + len(piece) > MAX_HELD_BODIES * self._max_bytes:
+            raise ApiError(429, "Too many large requests at once; try again later.", retry_after_s=1)
+        self._held_bytes += len(piece)
+        pieces.append(piece)
+
     def _too_large(self) -> ApiError:
         return ApiError(
             413,
-            f"The request's body is larger than {self._max_bytes:,} bytes (HTTP_MAX_REQUEST_BYTES); send fewer texts.",
+            f"The request's body is larger than {self._max_bytes:,} bytes (HTTP_MAX_REQUEST_BYTES), unpacked where it "
+            "is gzip; send fewer texts.",
         )
 
 

@@ -4,6 +4,7 @@ import errno
 import ipaddress
 import socket
 
+from consumer.http.room import BACKLOG
 from consumer.settings_parsing import SettingsError
 
 
@@ -12,7 +13,7 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
     try:
-        listening = socket.create_server((host, port), family=family, dualstack_ipv6=dual)
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=dual)
     except (OSError, ValueError) as error:  # ValueError: what cannot even be the name of a host
         raise SettingsError(_sentence(error, port)) from None
     # Connections inherit it. asyncio sets it only where it has made the socket itself; without it an answer's body

@@ -16,7 +16,7 @@ ErrorType = Literal[
 """What clients tell apart; everything else that is wrong with a request is INVALID_REQUEST."""
 
 DETAIL_TYPE = "type.googleapis.com/google.commentanalyzer.v1alpha1.Error"
-MOST_LANGUAGES = 10
+MOST_NAMES = 10
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -28,7 +28,7 @@ def invalid_request(message: str, error_type: ErrorType = "INVALID_REQUEST", **m
 
 def unsupported_language(attribute: str, *, requested: Sequence[str] = (), detected: Sequence[str] = ()) -> ApiError:
     """The model behind `attribute` knows none of the languages that were `requested` or, if none was, `detected`."""
-    languages = [shown(language) for language in list(requested or detected)[:MOST_LANGUAGES]]
+    languages = [shown(language) for language in list(requested or detected)[:MOST_NAMES]]
     where = "requestedLanguages" if requested else "detectedLanguages"
     return invalid_request(
         f"Attribute {attribute} does not support request languages: {', '.join(languages)}",

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from consumer.http.errors import MODEL_RETRY_S, ApiError, ErrorBody, readable_problems
+from consumer.json_bytes import DoubledMemberError, parsed, refuse_doubled
 from consumer.predictor import Predictor
 from consumer.services import Services
 from consumer.settings import Settings
@@ -59,10 +60,15 @@ class PredictResponse(BaseModel):
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorBody, "description": "A header came twice, or the body is no sound gzip."},
     401: {"model": ErrorBody, "description": "The token is missing or wrong."},
-    403: {"model": ErrorBody, "description": "The server can be reached from other machines and has no token."},
+    403: {
+        "model": ErrorBody,
+        "description": "The server has no token, and the caller may be another machine, or a web page of one.",
+    },
     408: {"model": ErrorBody, "description": "The body came too slowly."},
     413: {"model": ErrorBody, "description": "The body is too large."},
+    415: {"model": ErrorBody, "description": "The body's Content-Encoding is neither gzip nor identity."},
     422: {"model": ErrorBody, "description": "The body or a header is not as described, or the model fails on a text."},
     429: {"model": ErrorBody, "description": "Too much waits already; the header `Retry-After` says when to return."},
     500: {"model": ErrorBody, "description": "A fault of the server."},
@@ -102,9 +108,12 @@ def predict_router(settings: Settings, services: Services) -> APIRouter:
 def texts_of(body: bytes) -> list[str]:
     """The texts in a request, whatever its Content-Type: `curl -d` sends another one. Raises `ApiError`."""
     try:
-        asked = PredictRequest.model_validate_json(body)
+        asked, body = parsed(PredictRequest.model_validate_json, body)
+        refuse_doubled(body, PredictRequest.model_fields)
     except ValidationError as error:
         raise ApiError(422, readable_problems(error.errors(include_input=False, include_url=False))) from None
+    except DoubledMemberError as error:
+        raise ApiError(422, f"{error}.") from None
     return [asked.text] if asked.text is not None else asked.texts or []
 
 

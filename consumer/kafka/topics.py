@@ -32,7 +32,8 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
         settings.input_topic: retention | {"max.message.bytes": small},
         settings.results_topic: retention | {"max.message.bytes": large},
         settings.dead_letter_topic: retention | {"max.message.bytes": large},
-        settings.feedback_topic: retention | {"max.message.bytes": small},
+        # The broker's clock: a correction that claims to come from the future is told by its record's time.
+        settings.feedback_topic: retention | {"max.message.bytes": small, "message.timestamp.type": "LogAppendTime"},
     }
 
 

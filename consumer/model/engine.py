@@ -61,14 +61,17 @@ class Engine:
         max_text_tokens: int,
         pad_id: int,
         calibration: Calibration,
+        languages: Sequence[str] = (),
         on_pass: Callable[[ModelPass], None] = lambda _: None,
     ) -> None:
-        """`on_pass` is told of every forward pass that answered texts, on the thread that classifies."""
+        """`languages` are those that the model declares, none where it declares none; `on_pass` is told of every
+        forward pass that answered texts, on the thread that classifies."""
         self._on_pass = on_pass
         self.name = name
         self.version = version
         self.tag_groups = tag_groups
         self.calibration = calibration
+        self.languages = {group.name: tuple(languages) for group in tag_groups.groups}
         self._passes = Passes(runner, pad_id, max_text_tokens)
         self.scoring = Scoring(tag_groups, calibration)
         self.fingerprint = f"{version}-{str(runner.dtype).removeprefix('torch.')}"

@@ -37,6 +37,9 @@ class JointEngine:
         self.backend = "+".join(dict.fromkeys(engine.backend for engine in engines))
         self.tag_groups = TagGroups(tuple(group for part in self._parts for group in part.groups))
         self.calibration = _thresholds(self._parts)
+        self.languages = {
+            group.name: part.engine.languages[group.name] for part in self._parts for group in part.groups
+        }
 
     def models(self) -> dict[str, str]:
         """Return the name of the model that each tag group comes from."""

@@ -99,6 +99,18 @@ class TagGroups:
         """How many scores an answer of this model holds."""
         return sum(len(group.labels) for group in self.groups)
 
+    @property
+    def competing(self) -> list[slice]:
+        """Where in an answer the scores stand that sum to one: one slice for each softmax group."""
+        slices = []
+        start = 0
+        for group in self.groups:
+            end = start + len(group.labels)
+            if group.activation == "softmax":
+                slices.append(slice(start, end))
+            start = end
+        return slices
+
     def description(self) -> str:
         """Return the groups as text that differs whenever a score would mean something else."""
         return json.dumps([[g.name, g.activation, g.labels, g.columns, g.complement] for g in self.groups])

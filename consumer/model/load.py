@@ -115,8 +115,16 @@ def load_engine(
         max_text_tokens=limit,
         pad_id=pad_id,
         calibration=calibration,
+        languages=_languages(config),
         on_pass=on_pass,
     )
+
+
+def _languages(config: Any) -> list[str]:
+    """The languages that a model's config declares; none where it declares none, or not as a list of names."""
+    declared = getattr(config, "languages", None)
+    named = isinstance(declared, list) and all(isinstance(language, str) for language in declared)
+    return declared if named else []
 
 
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Literal, get_args
 
 from schemas import Action, AnsweredBy, DeadLetterReason
+from schemas.comment import DECORATION_NAMES
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SECONDS_TO_HOURS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
@@ -54,6 +55,13 @@ DEAD_LETTERS = MetricDef(
     "Records that became dead letters, by reason; `result-too-large` ones are among the decisions too.",
     ("reason",),
     values=tuple(reason.value for reason in DeadLetterReason),
+)
+MISFITS = MetricDef(
+    "moderation_misfits_total",
+    "counter",
+    "Fields of comments that came in another form than the contract describes; they travel on as they came.",
+    ("field",),
+    values=DECORATION_NAMES,
 )
 LEFT_TO_OTHERS = MetricDef(
     "moderation_left_to_other_members_total",
@@ -166,7 +174,10 @@ BUILD = MetricDef(
 )
 
 GROUPS: dict[str, tuple[MetricDef, ...]] = {
-    "What came in, and what came of it": (COMMENTS_READ, DECISIONS, TAGS, ANSWERS, DEAD_LETTERS, LEFT_TO_OTHERS),
+    "What came in, and what came of it": (
+        *(COMMENTS_READ, DECISIONS, TAGS, ANSWERS),
+        *(DEAD_LETTERS, MISFITS, LEFT_TO_OTHERS),
+    ),
     "How long it takes": (END_TO_END, QUEUE, STAGE, CHECKPOINT),
     "The batches, and the model": (BATCH_COMMENTS, PASS_TEXTS, PASS_TOKENS, PASS_SECONDS, PADDING_TOKENS),
     "Where this member stands": (LAG, ASSIGNED, IN_FLIGHT),

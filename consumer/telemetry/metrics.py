@@ -130,6 +130,7 @@ class Metrics:
         self._end_to_end.observe_all(_ages_s(held, time.time()))
         tagged = [(item.answered_by, item.verdict) for item in held if item.verdict is not None]
         self._count(defs.DEAD_LETTERS, ((item.refusal.reason.value,) for item in held if item.refusal is not None))
+        self._count(defs.MISFITS, ((field,) for item in held if item.comment for field in item.comment.misfits))
         self._count(defs.ANSWERS, ((layer,) for layer, _ in tagged))
         self._count(defs.DECISIONS, ((verdict.decision.action,) for _, verdict in tagged))
         self._count(defs.TAGS, ((group, tag.label) for _, verdict in tagged for group, tag in verdict.tags.items()))

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import NamedTuple
 
 from consumer.cache.embedded import embedded_cache
@@ -95,11 +96,13 @@ def bench_member() -> Iterator[BenchMember]:
         names = [topics.input_topic, topics.results_topic, topics.dead_letter_topic]
         bootstrap = stack.enter_context(embedded_broker(names))
         cache = stack.enter_context(embedded_cache())
-        ours = NEEDS_NO_NETWORK | {"kafka_bootstrap_servers": bootstrap, "redis_url": cache.url}
+        ours = NEEDS_NO_NETWORK | {"kafka_bootstrap_servers": bootstrap}
+        ours |= {"redis_url": cache.url, "cache_secret": token_hex()}
         settings = load_settings(**ours)
         log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="moderate-bench-"))) / "member.log"
-        # A secret may not be given twice: no file may name another Redis.
-        env = os.environ | {name.upper(): value for name, value in ours.items()} | {"REDIS_URL_FILE": ""}
+        # A secret may not be given twice: no file may name another Redis, or its secret.
+        no_files = {"REDIS_URL_FILE": "", "CACHE_SECRET_FILE": ""}
+        env = os.environ | {name.upper(): value for name, value in ours.items()} | no_files
         # Its own session: Ctrl-C ends the measuring, which then ends the member.
         with log.open("wb") as stream:
             process = subprocess.Popen(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
@@ -78,6 +79,7 @@ def demo_settings(bootstrap: str, redis_url: str, *, built_in: bool) -> Settings
     overrides: dict[str, Any] = {
         "kafka_bootstrap_servers": bootstrap,
         "redis_url": redis_url,
+        "cache_secret": token_hex(),  # the embedded cache has no password, and others may be on this machine
         "kafka_auto_offset_reset": "earliest",
         "kafka_security_protocol": "PLAINTEXT",
         "kafka_sasl_mechanism": "",

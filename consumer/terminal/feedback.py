@@ -1,27 +1,28 @@
 """`moderate feedback collect`: from the feedback topic to a dataset on disk."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
+from consumer.batch import Record
 from consumer.kafka.reading import OffsetRange, batches, make_reader, offset_ranges
 from consumer.settings import Settings
 from consumer.settings_parsing import SettingsError
+from consumer.terminal.feedback_results import compare_with_results
+from consumer.terminal.feedback_tables import show_dataset
 from consumer.terminal.printing import SafeConsole, say
-from consumer.terminal.text import printable
 from consumer.training.corrections import Rejected
 from consumer.training.feedback_journal import REJECTED, Added, Journal, open_journal
+from consumer.training.feedback_progress import another_topic
+from consumer.training.feedback_record import FeedbackRecord
 
 WRITE_DATASET_EVERY_S = 10.0
 REJECTED_SHOWN = 20
-CONFLICTS_SHOWN = 5
 
 
 @dataclass
@@ -52,21 +53,33 @@ class Outcome:
 
 
 def collect(
-    settings: Settings, directory: Path, group_id: str, *, idle_s: float, follow: bool, stopping: Callable[[], bool]
+    settings: Settings,
+    directory: Path,
+    group_id: str,
+    *,
+    idle_s: float,
+    follow: bool,
+    stopping: Callable[[], bool],
+    against_results: bool = False,
 ) -> None:
     """Bring the dataset in `directory` up to the present end of the feedback topic, or follow it until `stopping()`.
 
     What the directory holds says where to go on, so a new directory gets everything that the topic still has; the
-    group's offsets, committed once the records are on the disk, show others how far it is. Whatever ends this, the
-    dataset is whole. Raises `SettingsError`, `TrainingError` and `KafkaUnavailableError`.
+    group's offsets, committed once the records are on the disk, show others how far it is. With `against_results` the
+    corrections are looked for among the stream's results afterwards. Whatever ends this, the dataset is whole.
+
+    Raises `SettingsError`, `TrainingError` and `KafkaUnavailableError`.
     """
     group_id = group_id or f"{settings.kafka_group_id}-feedback"
     if group_id == settings.kafka_group_id:
         raise SettingsError("--group is KAFKA_GROUP_ID, the group of the stream itself; give feedback one of its own.")
+    if follow and against_results:
+        raise SettingsError("--against-results looks through the results once, at the end: leave --follow out.")
     topic = settings.feedback_topic
     with open_journal(directory) as journal, closing(make_reader(settings, group_id)) as consumer:
         ranges = offset_ranges(consumer, topic)
         last = journal.last_offsets(topic)
+        _require_same_topic(directory, topic, ranges, last)
         _warn_of_expired(ranges, last)
         # The last known record is read again: it tells whether this is still the topic that the journal knows.
         starts = {partition: last.get(partition, there.low) for partition, there in ranges.items()}
@@ -77,15 +90,30 @@ def collect(
             with _progress() as progress:
                 task = progress.add_task(f"reading {topic}", total=None if follow else total, accepted=0)
                 for records in batches(consumer, topic, starts, ends, idle_s=idle_s, stopping=stopping):
-                    outcome.count(journal.add((r.topic, r.partition, r.offset, r.value) for r in records))
+                    outcome.count(journal.add(map(_feedback_record, records)))
                     progress.update(task, advance=len(records), accepted=outcome.accepted)
                     if follow:
                         outcome.write_when_due(journal)
+            if against_results:
+                compare_with_results(settings, journal, group_id, idle_s=idle_s, stopping=stopping)
         finally:
             report = journal.write_dataset()
     _show(directory, outcome, report)
     if stopping() and not follow:
         say("stopped by a signal; run it again to read on to the end of the topic")
+
+
+def _feedback_record(record: Record) -> FeedbackRecord:
+    return FeedbackRecord(record.topic, record.partition, record.offset, record.timestamp_ms, record.value)
+
+
+def _require_same_topic(
+    directory: Path, topic: str, ranges: Mapping[int, OffsetRange], last: Mapping[int, int]
+) -> None:
+    """Raise `TrainingError` when the topic ends before what the journal holds: its records would pass for known."""
+    for partition, offset in last.items():
+        if partition not in ranges or ranges[partition].high <= offset:
+            raise another_topic(directory, topic, partition, offset)
 
 
 def _warn_of_expired(ranges: Mapping[int, OffsetRange], last: Mapping[int, int]) -> None:
@@ -116,25 +144,6 @@ def _show(directory: Path, outcome: Outcome, report: Mapping[str, Any]) -> None:
         say(f"rejected: partition {entry.partition}, offset {entry.offset}: {entry.reason}")
     if outcome.rejected:
         say(f"{outcome.rejected:,} rejected; all of them, with their reasons, are in {directory / REJECTED}")
-    table = Table(title="Feedback", show_header=False, title_justify="left", min_width=60)
-    table.add_column(style="bold")
-    table.add_column()
-    table.add_row("accepted now", f"{outcome.accepted:,}")
-    table.add_row("rejected now", f"{outcome.rejected:,}")
-    table.add_row("read again, known", f"{outcome.known:,}")
-    table.add_row("corrections in all", f"{report['corrections']:,} of {report['comments']:,} comments")
-    table.add_row("rows to train on", f"{report['rows']:,}")
-    for group, counts in report["labels"].items():
-        table.add_row(f"  {group}", ", ".join(f"{label} {count:,}" for label, count in counts.items()))
-    table.add_row("conflicts", Text(f"{report['conflicts']:,}{_some_ids(report['conflicting_comment_ids'])}"))
-    table.add_row("version", report["version"][:12])
-    SafeConsole().print(table)
+    show_dataset(report, accepted=outcome.accepted, rejected=outcome.rejected, known=outcome.known)
     if report["rows"]:
         say(f"next: moderate train fit DATA --feedback {directory} --continue-from MODEL --output NEW")
-
-
-def _some_ids(comment_ids: Sequence[str]) -> str:
-    if not comment_ids:
-        return ""
-    shown = ", ".join(printable(comment_id) for comment_id in comment_ids[:CONFLICTS_SHOWN])
-    return f" ({shown}{', …: all in report.json' if len(comment_ids) > CONFLICTS_SHOWN else ''})"

@@ -20,6 +20,8 @@ def rows() -> Iterator[tuple[str, str, str]]:
             default = default.get_secret_value()
         elif isinstance(default, bool | dict):
             default = json.dumps(default)
+        elif isinstance(default, tuple):
+            default = ", ".join(map(str, default))
         from_file = f" Or a file: `{name.upper()}_FILE`." if name.upper() in secrets else ""
         yield name.upper(), str(default), (field.description or "") + from_file
 

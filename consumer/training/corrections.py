@@ -1,20 +1,18 @@
 """What moderators' corrections amount to: pure, and free of the model, so that collecting them starts at once."""
 
-import base64
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from schemas import CorrectedLabels, Feedback
+from schemas import CorrectedLabels
 from schemas.timestamp import Timestamp
 
-_DIGEST_BYTES = 8
-_MAX_REASON_CHARACTERS = 300
+TAG_GROUPS = tuple(CorrectedLabels.model_fields)
+MAX_MODERATORS_PER_LABEL = 100
+"""So many moderators' last words on one comment and tag group are kept, the latest: whoever writes corrections names
+the moderator, and could name a new one with each."""
 
 
 class _Entry(BaseModel):
@@ -36,7 +34,9 @@ class Correction(_Entry):
     """A record that keeps the contract, without its private fields.
 
     `moderator` is a keyed digest of the moderator's id together with the comment's: it tells two moderators of one
-    comment apart, which is all that conflicts need, and cannot be followed from one comment to the next.
+    comment apart, which is all that conflicts need, and cannot be followed from one comment to the next. `sealed` is
+    the moderator's pseudonym, which is counted per moderator; without the key it says nothing. Lines of an earlier
+    version have none.
     """
 
     comment_id: str
@@ -44,62 +44,82 @@ class Correction(_Entry):
     labels: CorrectedLabels
     at: Timestamp
     moderator: str
+    sealed: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
 
 
 class Rejected(_Entry):
-    """A record that breaks the contract: why, and its value in base64 (None for a tombstone)."""
+    """A record that is no correction: why, and its value in base64 (None for a tombstone)."""
 
     reason: str
     value_base64: str | None = None
 
 
-def entry_of(topic: str, partition: int, offset: int, value: bytes | None, key: bytes) -> Correction | Rejected:
-    """Check a record of the feedback topic against its contract; `key` is the key of the moderators' digests."""
-    position: dict[str, Any] = {"topic": topic, "partition": partition, "offset": offset}
-    if value is None:
-        return Rejected(**position, reason="the record has no value (a tombstone)")
-    try:
-        feedback = Feedback.model_validate_json(value)
-    except ValidationError as error:
-        return Rejected(**position, reason=_reason(error), value_base64=base64.b64encode(value).decode())
-    identity = json.dumps([feedback.comment_id, feedback.moderator_id]).encode()
-    return Correction(
-        **position,
-        comment_id=feedback.comment_id,
-        text=feedback.text,
-        labels=feedback.labels,
-        at=feedback.at,
-        moderator=hashlib.blake2b(identity, key=key, digest_size=_DIGEST_BYTES).hexdigest(),
-    )
+Opinions = dict[tuple[str, str], dict[str, Correction]]
+"""By comment and tag group: each moderator's last correction."""
 
 
-def labels_by_text(corrections: Iterable[Correction]) -> dict[str, dict[str, str]]:
-    """Fold the corrections, in whatever order they come, into the labels of each text, sorted by text.
+def add_opinion(opinions: Opinions, correction: Correction) -> None:
+    """Let a moderator's correction take the place of their earlier one, whichever comes first."""
+    for group in labels_of(correction):
+        of_moderators = opinions.setdefault((correction.comment_id, group), {})
+        earlier = of_moderators.get(correction.moderator)
+        if earlier is None or _order(earlier) < _order(correction):
+            of_moderators[correction.moderator] = correction
+        if len(of_moderators) > MAX_MODERATORS_PER_LABEL:
+            del of_moderators[min(of_moderators, key=lambda moderator: _order(of_moderators[moderator]))]
+
+
+def opinions_of(corrections: Iterable[Correction]) -> Opinions:
+    """The corrections that stand, in whatever order they come."""
+    opinions: Opinions = {}
+    for correction in corrections:
+        add_opinion(opinions, correction)
+    return opinions
+
+
+def standing(opinions: Opinions) -> list[Correction]:
+    """The corrections that stand, in the order of their records; the others change nothing any more."""
+    unique = {correction.position: correction for of in opinions.values() for correction in of.values()}
+    return [unique[position] for position in sorted(unique)]
+
+
+def winners(opinions: Opinions) -> dict[tuple[str, str], Correction]:
+    """By text and tag group, sorted: the correction whose label it has.
 
     For every comment and tag group the last correction counts: by `at`, then by offset. A label belongs to the text
     it was given for, so an edited comment leaves two texts; equal texts of several comments are one, the last wins.
     """
-    winners: dict[tuple[str, str], Correction] = {}
-    for correction in sorted(corrections, key=_order):
-        for group in _labels(correction):
-            winners[correction.comment_id, group] = correction
+    won: dict[tuple[str, str], Correction] = {}
+    for (_, group), of_moderators in opinions.items():
+        last = max(of_moderators.values(), key=_order)
+        rival = won.get((last.text, group))
+        if rival is None or _order(rival) < _order(last):
+            won[last.text, group] = last
+    return {key: won[key] for key in sorted(won)}
+
+
+def labels_by_text(opinions: Opinions) -> dict[str, dict[str, str]]:
+    """The labels of each text, sorted by text."""
     texts: dict[str, dict[str, str]] = {}
-    for (_, group), correction in sorted(winners.items(), key=lambda winner: _order(winner[1])):
-        texts.setdefault(correction.text, {})[group] = _labels(correction)[group]
-    return {text: dict(sorted(texts[text].items())) for text in sorted(texts)}
+    for (text, group), correction in winners(opinions).items():
+        texts.setdefault(text, {})[group] = labels_of(correction)[group]
+    return texts
 
 
-def conflicting_comments(corrections: Iterable[Correction]) -> list[str]:
-    """The ids of the comments for whose text two moderators stand by different labels of one tag group, sorted.
+def conflicting_comments(opinions: Opinions) -> list[str]:
+    """The ids of the comments whose text has two labels of one tag group that somebody stands by, sorted.
 
-    A moderator stands by the last label they gave: who changes their mind contradicts nobody.
+    A moderator stands by the last label they gave: who changes their mind contradicts nobody. Comments with the same
+    text are looked at together, since they are one row: else a correction of a made-up comment could turn the label
+    of a text unseen.
     """
-    opinions: dict[tuple[str, str, str], dict[str, str]] = {}
-    for correction in sorted(corrections, key=_order):
-        for group, label in _labels(correction).items():
-            of_moderators = opinions.setdefault((correction.comment_id, correction.text, group), {})
-            of_moderators[correction.moderator] = label
-    return sorted({comment for (comment, _, _), labels in opinions.items() if len(set(labels.values())) > 1})
+    comments: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for (comment_id, group), of_moderators in opinions.items():
+        for correction in of_moderators.values():
+            by_label = comments.setdefault((correction.text, group), {})
+            by_label.setdefault(labels_of(correction)[group], set()).add(comment_id)
+    in_conflict = (ids for by_label in comments.values() if len(by_label) > 1 for ids in by_label.values())
+    return sorted(set().union(*in_conflict))
 
 
 def label_counts(texts: dict[str, dict[str, str]]) -> dict[str, dict[str, int]]:
@@ -111,17 +131,12 @@ def label_counts(texts: dict[str, dict[str, str]]) -> dict[str, dict[str, int]]:
     return {group: dict(sorted(counts[group].items())) for group in sorted(counts)}
 
 
-def _labels(correction: Correction) -> dict[str, str]:
-    return correction.labels.model_dump(exclude_none=True)
+def labels_of(correction: Correction) -> dict[str, str]:
+    """The corrected label of each tag group that the moderator judged."""
+    given = correction.labels
+    return {group: label for group in TAG_GROUPS if (label := getattr(given, group)) is not None}
 
 
 def _order(correction: Correction) -> tuple[datetime, int, str, int]:
     """Topic and partition only make the order total, so that the result does not hang on who came first."""
     return correction.at, correction.offset, correction.topic, correction.partition
-
-
-def _reason(error: ValidationError) -> str:
-    """What breaks the contract, field by field, without the value that was given."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    sentences = [f"{'.'.join(map(str, problem['loc'])) or 'value'}: {problem['msg']}" for problem in problems]
-    return "; ".join(sentences)[:_MAX_REASON_CHARACTERS]

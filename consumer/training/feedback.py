@@ -7,7 +7,8 @@ from pathlib import Path
 
 from consumer.training.data import Row, read_rows, without
 from consumer.training.errors import TrainingError
-from consumer.training.feedback_journal import REPORT, ROWS, version_of
+from consumer.training.feedback_journal import REPORT, ROWS
+from consumer.training.feedback_report import version_of
 
 
 def read_feedback(directory: Path) -> list[Row]:
@@ -28,8 +29,14 @@ def read_feedback(directory: Path) -> list[Row]:
             "again, which writes both anew"
         )
     if not content:
-        raise TrainingError(f"{directory} holds no corrections yet; collect some first")
+        raise TrainingError(f"{directory} holds no corrections to train on yet; collect some first")
     return read_rows(directory / ROWS)
+
+
+def warnings_of(directory: Path) -> list[str]:
+    """What `moderate feedback collect` warns of in a dataset that `read_feedback` has read, a sentence each."""
+    said = json.loads((directory / REPORT).read_bytes()).get("warnings", [])
+    return [sentence for sentence in said if isinstance(sentence, str)] if isinstance(said, list) else []
 
 
 def replay_mix(feedback: Sequence[Row], old: Sequence[Row], *, old_per_feedback: float = 4.0, seed: int) -> list[Row]:

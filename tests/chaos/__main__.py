@@ -23,6 +23,7 @@ ROWS = {
     "rejects": (DELIVERIES, CLASSIC),
     "memory": (DELIVERIES, CLASSIC),
     "hostile": (DELIVERIES, CLASSIC),
+    "fuzz": (AT_LEAST_ONCE, CLASSIC),
     "load": (AT_LEAST_ONCE, CLASSIC),
     "planted": (AT_LEAST_ONCE, CLASSIC),
 }

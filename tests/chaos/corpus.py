@@ -83,6 +83,8 @@ BROKEN_JSON: tuple[bytes | None, ...] = (
     b'{"id":7,"id":"a","text":"a wrong one first"}',
     b'{"id":"a","text":"x","metadata":{"k":1,"k":[]},"metadata":null}',
     b'{"\\u0069d":"a","text":"an escaped name"}',
+    b'{"id":"a","text":"you idiot","te\\u0078t":"have a nice day"}',
+    b'{"id":"a","text":"x","metadata":{"text":1,"text":2,"id":{"id":[]}},"type":"text"}',
     gzip.compress(comment(), mtime=0),
     b"\x00\x00\x00\x00\x07\x06h-1\x1ea sound comment",  # Avro behind a schema registry's prefix
     b"\x0a\x03h-1\x12\x0fa sound comment",  # Protobuf
@@ -114,10 +116,19 @@ BROKEN_UNICODE: tuple[bytes, ...] = (
 )
 
 WRONG_FIELDS: dict[str, tuple[object, ...]] = {
-    "id": (None, 7, 1.5, True, [], {}, ["h"], ""),
+    "id": (None, 7, -7, 10**20 - 1, 10**20, 1.5, True, [], {}, ["h"], ""),
     "text": (None, 7, 1.5, False, [], {}, ["x"], "", " \t\n", "\u2003\u3000\x85"),
     "language": ("", "e n", "en_US", "-", "x" * 36, 5, "en\n", "ën"),
-    "created_at": ("", "yesterday", "2026-03-01", "2026-02-30T00:00:00Z", "2026-03-01T24:00:00Z", 0, -1e308),
+    "created_at": (
+        "",
+        "yesterday",
+        "2026-03-01",
+        "2026-02-30T00:00:00Z",
+        "2026-03-01T24:00:00Z",
+        0,
+        -1e308,
+        1_772_357_400_250,
+    ),
     "metadata": ([], "x", 1, [[]], False),
     "author_id": (1, [], {}),
     "thread_id": (1, [], {}),
@@ -192,7 +203,7 @@ HEADERS: tuple[Headers, ...] = (
 
 def large_values() -> Iterator[bytes]:
     """At and over the limits of the contract, and near the input topic's own of 1 MB."""
-    for length in (9_999, 10_000, 10_001):
+    for length in (10_001, 20_479, 20_480, 20_481):
         yield comment(text="x" * length)
         yield json.dumps({"id": "h-3", "text": "😀" * length}, ensure_ascii=False).encode()
         yield comment(text=" " * 50_000 + "y" * length + "\n" * 50_000)

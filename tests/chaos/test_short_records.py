@@ -8,6 +8,7 @@ import pytest
 from tests.brokers import require_apache_kafka
 from tests.chaos import hostile, redis_faults, rejects
 from tests.chaos.scenario import Options, perform
+from tests.services import missing
 
 pytestmark = pytest.mark.slow
 
@@ -28,5 +29,5 @@ def test_a_results_topic_that_rejects_makes_dead_letters_or_a_stop_with_a_reason
 
 def test_a_redis_that_is_harmed_in_any_way_costs_no_comment_and_changes_no_tag(apache_bootstrap: str) -> None:
     if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not on the PATH")
+        missing("redis-server is not on the PATH")
     assert_holds(redis_faults, "at-least-once", apache_bootstrap)

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from importlib.resources import files
@@ -6,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from consumer.answer import Answer
+from consumer.cache import AnswerCodec
 from consumer.model import Engine, load_engine
 
+ROOT = Path(__file__).parents[2]
 BUNDLED = Path(str(files("consumer.model") / "bundled"))
 
 
@@ -53,6 +56,19 @@ def test_a_text_beyond_128_tokens_is_read_whole_and_beyond_512_truncated(engine:
     assert isinstance(long, Answer)
     assert isinstance(longer, Answer)
     assert (long.truncated, longer.truncated) == (False, True)
+
+
+def test_every_answer_comes_back_from_the_cache(engine: Engine) -> None:
+    rows = map(json.loads, (ROOT / "tests/unit/foreign_comments.jsonl").read_text().splitlines())
+    texts = [
+        engine.model_text(text) for text in (*(row["text"] for row in rows), "", "awful " * 600, "I love it", "idiot")
+    ]
+    cache = AnswerCodec(engine.tag_groups.score_count, "", engine.tag_groups.competing)
+    answers = engine.classify(texts)
+    assert len(answers) > 100
+    for answer in answers:
+        assert isinstance(answer, Answer)
+        assert cache.decode(b"key", cache.encode(b"key", answer)) is not None
 
 
 def test_alone_and_batched_scores_are_within_0_02(engine: Engine) -> None:

@@ -10,6 +10,7 @@ import redis
 from consumer.answer import Answer
 from consumer.cache import AnswerCache, AnswerCodec, RedisStore, SharedCache
 from consumer.cache.embedded import embedded_cache
+from tests.services import missing
 from tests.waiting import wait_until
 
 PARENT = """
@@ -21,7 +22,11 @@ with embedded_cache() as cache:
     time.sleep(600)
 """
 
-needs_redis_server = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not on the PATH")
+
+@pytest.fixture
+def redis_server_on_the_path() -> None:
+    if shutil.which("redis-server") is None:
+        missing("redis-server is not on the PATH")
 
 
 def answers(url: str) -> bool:
@@ -36,7 +41,7 @@ def answers(url: str) -> bool:
 def assert_two_members_share(url: str) -> None:
     # Scores whose bytes hold line ends, which a careless server would take for the end of a value.
     awkward = {b"key\r\n%d" % number: Answer((number / 65535, 0.5), False) for number in range(500)}
-    codec = AnswerCodec(2, "")
+    codec = AnswerCodec(2, "", [])
     writer = AnswerCache(0, codec, SharedCache(RedisStore(url, 60), timeout_s=30))
     writer.store(awkward)
     with redis.Redis.from_url(url) as client:
@@ -49,7 +54,7 @@ def assert_two_members_share(url: str) -> None:
     reader.close()
 
 
-@needs_redis_server
+@pytest.mark.usefixtures("redis_server_on_the_path")
 def test_it_is_redis_server_where_that_is_installed_and_ends_with_the_context() -> None:
     with embedded_cache() as cache:
         assert cache.kind == "redis-server"
@@ -65,7 +70,7 @@ def test_it_is_fakeredis_elsewhere_and_ends_with_the_context(monkeypatch: pytest
     assert not answers(cache.url)
 
 
-@needs_redis_server
+@pytest.mark.usefixtures("redis_server_on_the_path")
 def test_it_ends_and_leaves_nothing_when_the_parent_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)

@@ -1,8 +1,11 @@
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 import pytest
+import redis
 from structlog.testing import capture_logs
 
 from consumer.answer import Answer
@@ -25,7 +28,8 @@ class Member:
         self.key = key_function(fingerprint, secret)
         self.timeout_s = timeout_s
         shared = SharedCache(RedisStore(url, ttl_s=600), timeout_s, lambda: time.monotonic() * 20)
-        self.cache = AnswerCache(0, AnswerCodec(2, secret), shared)  # no memory: everything is Redis' answer
+        codec = AnswerCodec(2, secret, [slice(0, 2)])
+        self.cache = AnswerCache(0, codec, shared)  # no memory: everything is Redis' answer
 
     def store_all(self) -> None:
         self.cache.store({self.key(text): answer for text, answer in zip(TEXTS, ANSWERS, strict=True)})
@@ -249,3 +253,38 @@ def test_a_batch_larger_than_one_command_is_stored_and_found_whole(server: Redis
     member.cache.store(answers)
     wait_until(lambda: server.client().dbsize() == len(answers))
     assert member.cache.lookup(answers) == {key: (answer, "redis") for key, answer in answers.items()}
+
+
+def test_a_value_too_large_to_be_one_is_not_read_whole_and_is_replaced_by_the_next_answer(
+    server: RedisServer, join: Join, logs: list[Any]
+) -> None:
+    member = join(server.url, timeout_s=PATIENT_S)
+    member.store_all()
+    wait_until(lambda: member.found() == ANSWERS)
+    server.client().setrange(member.key(TEXTS[0]), 64 * 1024 * 1024, b"x")
+    assert member.found() == NOTHING
+    member.store_all()
+    wait_until(lambda: member.found() == ANSWERS)
+    server.client().setrange(member.key(TEXTS[0]), 64 * 1024 * 1024, b"x")
+    for _ in range(3):
+        assert member.found() == NOTHING
+    assert [entry["reason"] for entry in logs] == ["OversizedReplyError"]
+    assert "moderate:*" in logs[0]["remedy"]
+
+
+def test_a_script_that_keeps_redis_busy_delays_no_batch_beyond_the_timeout(server: RedisServer, join: Join) -> None:
+    member = join(server.url)
+    member.store_all()
+    wait_until(lambda: member.found() == ANSWERS)
+    server.client().config_set("busy-reply-threshold", 50)
+    script = Thread(target=lambda: suppressed(server, "while true do end"))
+    script.start()
+    wait_until(lambda: member.found() == NOTHING and member.cache.state == "open")
+    server.client().script_kill()
+    script.join()
+    wait_until(lambda: member.found() == ANSWERS)
+
+
+def suppressed(server: RedisServer, script: str) -> None:
+    with suppress(redis.RedisError), redis.Redis.from_url(server.url, socket_timeout=None) as client:
+        client.eval(script, 0)

@@ -107,7 +107,7 @@ def test_texts_whose_caller_has_gone_away_are_not_classified() -> None:
             body = b'{"text": "nobody waits for this"}'
             with server.connect() as connection:
                 connection.sendall(
-                    b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+                    b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
                 )
                 wait_until(lambda: server.waiting_texts == 1)
             wait_until(lambda: server.count("/predict", 499) == 1)

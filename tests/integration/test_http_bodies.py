@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from schemas import MAX_TEXT_CHARACTERS
 from tests.http_serving import Reply, Server, serving
 
 MARK = "Zq7secretQz"
@@ -63,12 +64,13 @@ def test_no_body_is_a_fault_of_the_server_and_none_is_quoted(
         (b'{"text": null}', "give either `text` or `texts`"),
         (b'{"text": 5}', "text: Input should be a valid string"),
         (b'{"text": " \\n\\t"}', "text: String should have at least 1 character"),
-        (json.dumps({"text": "x" * 10_001}).encode(), "text: String should have at most 10000 characters"),
         (b'{"texts": []}', "texts: List should have at least 1 item"),
         (json.dumps({"texts": ["x"] * 257}).encode(), "texts: List should have at most 256 items"),
         (b'{"texts": ["a", "", 3, "b"]}', "texts[1]: String should have at least 1 character. texts[2]: Input should"),
         (b'{"texts": "Lovely!"}', "texts: Input should be a valid array"),
-        (b'{"text": "\\ud800"}', "The request: Invalid JSON"),
+        (b'{"text": "a", "text": "b"}', "text: stands twice"),
+        (rb'{"texts": ["a"], "te\u0078ts": ["b"]}', "texts: stands twice"),
+        (b'{"text": 1, "text": "b"}', "text: stands twice"),
     ],
 )
 def test_what_is_wrong_with_a_body_is_said_with_its_place(server: Server, body: bytes, message: str) -> None:
@@ -87,7 +89,7 @@ def predict(server: Server, texts: list[str]) -> Reply:
     return server.ask("POST", "/predict", json.dumps({"texts": texts}, ensure_ascii=False).encode())
 
 
-@pytest.mark.parametrize("text", ["\x00", "\u200b\u2028", "🏳️‍🌈" * 500, "x" * 10_000, "  padded\u3000", "a\r\nb"])
+@pytest.mark.parametrize("text", ["\x00", "\u200b\u2028", "🏳️‍🌈" * 500, "x" * 20_480, "  padded\u3000", "a\r\nb"])
 def test_every_text_of_the_contract_is_answered(server: Server, text: str) -> None:
     assert predict(server, [text]).status == 200
 
@@ -95,3 +97,16 @@ def test_every_text_of_the_contract_is_answered(server: Server, text: str) -> No
 def test_unknown_fields_are_ignored_as_they_are_on_the_stream(server: Server) -> None:
     body: dict[str, Any] = {"text": "Lovely!", "id": 5, "metadata": {"x": [1]}, "texts": None}
     assert server.ask("POST", "/predict", json.dumps(body).encode()).status == 200
+
+
+def test_a_byte_order_mark_and_half_an_emoji_are_read_as_the_stream_reads_them(server: Server) -> None:
+    half = server.ask("POST", "/predict", rb'{"text": "so good \ud83d"}')
+    marked = server.ask("POST", "/predict", b'\xef\xbb\xbf{"text": "so good"}')
+    assert (half.status, marked.status) == (200, 200)
+
+
+def test_of_a_longer_text_the_first_20480_characters_are_judged_and_the_answer_says_so(server: Server) -> None:
+    longer, whole = "x" * MAX_TEXT_CHARACTERS + " awful", "x" * MAX_TEXT_CHARACTERS
+    predictions = predict(server, [longer, whole]).body["predictions"]
+    assert predictions[0]["tags"] == predictions[1]["tags"]
+    assert predictions[0]["truncated"]

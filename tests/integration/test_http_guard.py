@@ -75,7 +75,7 @@ def test_beyond_loopback_with_a_token_texts_are_taken() -> None:
 
 def test_a_body_over_the_limit_is_refused_by_its_length_before_it_is_sent() -> None:
     with serving(http_max_request_bytes=2_048) as server, server.connect() as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2049\r\n\r\n")
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2049\r\n\r\n")
         answer = b""
         while b"HTTP_MAX_REQUEST_BYTES" not in answer:
             more = connection.recv(65_536)
@@ -86,7 +86,7 @@ def test_a_body_over_the_limit_is_refused_by_its_length_before_it_is_sent() -> N
 
 def test_a_body_of_unknown_length_is_refused_as_soon_as_it_is_over_the_limit() -> None:
     with serving(http_max_request_bytes=2_048) as server, server.connect() as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         connection.sendall(b"801\r\n" + b" " * 2_049 + b"\r\n")  # and no end
         assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
 
@@ -102,7 +102,7 @@ def test_a_body_exactly_at_the_limit_is_taken_in_either_way() -> None:
 def test_the_token_is_looked_at_before_the_body(guarded: Server) -> None:
     with guarded.connect() as connection:
         connection.sendall(
-            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n"
+            b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n"
         )
         assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
 
@@ -135,7 +135,7 @@ def test_bodies_in_memory_are_bounded_whatever_the_number_of_callers(monkeypatch
 def test_a_body_that_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "BODY_TIMEOUT_S", 0.05)
     with serving() as server, server.connect() as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 408 ")
 
 
@@ -144,7 +144,7 @@ def test_slow_callers_block_nobody_and_are_let_go(monkeypatch: pytest.MonkeyPatc
     with serving() as server:
         slow = [server.connect() for _ in range(100)]
         for connection in slow:
-            connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            connection.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
         assert server.predict("Lovely!").status == 200
         for connection in slow:
             connection.sendall(b"a")  # still sending does not help
@@ -159,7 +159,7 @@ def test_a_connection_that_is_kept_alive_waits_no_longer_for_a_slow_second_reque
     monkeypatch.setattr(connections, "HEADERS_TIMEOUT_S", 0.2)
     monkeypatch.setattr(connections, "KEEP_ALIVE_S", 0)
     with serving() as server, server.connect() as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HT")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz HT")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
         assert gone(connection)
 

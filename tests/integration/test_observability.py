@@ -4,10 +4,8 @@ import json
 import re
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +13,8 @@ import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from consumer.app import run_with
-from consumer.dead_letter_alarm import DeadLetterAlarm
-from consumer.http.server import open_server
 from consumer.kafka.embedded import embedded_broker
-from consumer.policy import Policy
-from consumer.services import open_services
-from consumer.settings import Settings
-from tests.fakes import WordEngine
+from tests.http_member import running_member
 from tests.http_serving import free_port, wait_until
 from tests.integration.conftest import embedded_settings
 from tests.prometheus_server import PrometheusServer, prometheus_asking
@@ -60,7 +52,7 @@ def member_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A member that has seen a little of everything: two comments, a repeat, two broken records, two HTTP callers."""
     with embedded_broker([]) as bootstrap:
         settings = embedded_settings(bootstrap, tmp_path_factory.mktemp("observed"), http_port=free_port())
-        with running(settings) as port:
+        with running_member(settings) as port:
             produce(settings, [comment("1", "awful"), comment("2", "lovely"), comment("3", "lovely"), b"{", None])
             ask(port, "/predict", {"texts": ["lovely", "new"]})
             ask(
@@ -77,41 +69,6 @@ def member_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def prometheus(member_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
     with prometheus_asking(member_port, tmp_path_factory.mktemp("prometheus")) as server:
         yield server
-
-
-@contextmanager
-def running(settings: Settings) -> Iterator[int]:
-    """A member with its HTTP server, as `moderate run` puts it together; its model is there at once."""
-    stop = threading.Event()
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            with ExitStack() as stack:
-                services = open_services(settings, stop.is_set, stack, has_server=True)
-                open_server(settings, services, stack)
-                alarm = DeadLetterAlarm(settings.dead_letter_alarm_share, settings.dead_letter_pause)
-                run_with(settings, WordEngine(), Policy(), stop.is_set, alarm, services)
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        wait_until(lambda: bool(failed) or is_ready(settings.http_port))
-        yield settings.http_port
-    finally:
-        stop.set()
-        thread.join(TIMEOUT_S)
-    assert not failed, failed
-
-
-def is_ready(port: int) -> bool:
-    try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=TIMEOUT_S).close()
-    except OSError:
-        return False
-    return True
 
 
 def ask(port: int, path: str, body: dict[str, Any]) -> None:

@@ -5,15 +5,18 @@ The requests are in the documentation's forms, one test per form, with texts of 
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from consumer.loading import load_model
 from consumer.settings import Settings
+from schemas import Feedback
 from tests.fakes import WordEngine
 from tests.http_serving import HeldEngine, Reply, Server, held_up, serving, wait_until
 
@@ -105,7 +108,7 @@ def test_the_reference_example_gets_the_documented_error_for_the_attribute_that_
     assert error["message"].startswith("Unknown requested attribute: UNSUBSTANTIAL")
 
 
-def test_the_suggestscore_example_is_told_where_corrections_go(bundled: Server) -> None:
+def test_without_kafka_the_suggestscore_example_is_told_where_corrections_go(bundled: Server) -> None:
     body = (
         '{"comment": {"text": "it is a choice"}, "attributeScores": {"TOXICITY": {"summaryScore": {"value": 0}}, },\n'
         '"communityId": "/forum/movies", "clientToken": "comment-1"}'
@@ -121,8 +124,6 @@ def test_the_discovery_document_of_the_examples_names_this_host_and_needs_no_key
     assert reply.body["rootUrl"] == "http://moderation.example:8000/"
     assert reply.body["resources"]["comments"]["methods"]["analyze"]["path"] == ANALYZE.removeprefix("/")
     assert reply.headers["cache-control"] == "no-store"
-    behind = bundled.ask("GET", "/$discovery/rest", None, {"Host": "moderation.example", "X-Forwarded-Proto": "https"})
-    assert behind.body["rootUrl"] == "https://moderation.example/"
 
 
 @pytest.mark.parametrize("languages", [[], ["it"]])
@@ -233,6 +234,51 @@ def test_the_api_description_tells_what_to_send(words: Server) -> None:
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     assert {"comment", "requestedAttributes", "doNotStore"} <= set(schema["properties"])
     assert {"200", "400", "401", "429", "503", "504"} <= set(operation["responses"])
+    suggest = words.get("/openapi.json").body["paths"][SUGGEST]["post"]
+    assert {"comment", "attributeScores"} <= set(
+        suggest["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    )
+    assert {"200", "400", "501", "503"} <= set(suggest["responses"])
+
+
+@pytest.mark.parametrize(
+    ("body", "score"),
+    [
+        # Discourse's plugin, and Coral 9: what they send, and where they read the score.
+        (
+            {
+                "comment": {"text": "awful"},
+                "doNotStore": True,
+                "sessionId": "https://forum.example_7",
+                "requestedAttributes": {"TOXICITY": {"scoreType": "PROBABILITY"}},
+            },
+            0.99,
+        ),
+        (
+            {
+                "comment": {"text": "awful"},
+                "doNotStore": False,
+                "requestedAttributes": {"TOXICITY": {}},
+                "languages": ["en"],
+            },
+            0.99,
+        ),
+    ],
+    ids=["Discourse", "Coral"],
+)
+def test_what_forums_send_gets_the_score_where_they_read_it(words: Server, body: Any, score: float) -> None:
+    assert toxicity(post(words, ANALYZE, body)) == score
+
+
+def test_an_attribute_that_is_left_out_leaves_the_others_answered_over_http() -> None:
+    with serving(perspective_skip_unknown=True) as server, capture_logs() as logs:
+        body = asking("awful") | {"requestedAttributes": {"SEVERE_TOXICITY": {}, "TOXICITY": {}}}
+        reply = post(server, ANALYZE, body)
+        assert toxicity(reply) == 0.99
+        assert list(reply.body["attributeScores"]) == ["TOXICITY"]
+        error_of(post(server, ANALYZE, body | {"requestedAttributes": {"THREAT": {}}}), 400, "INVALID_ARGUMENT")
+    said = [entry["attributes"] for entry in logs if entry["event"] == "perspective_attributes_skipped"]
+    assert said == ["SEVERE_TOXICITY"]
 
 
 FIELDS = [
@@ -266,6 +312,56 @@ def test_any_json_gets_scores_or_a_documented_error_that_repeats_no_text(words: 
     if reply.status == 200:
         assert set(reply.body) <= {"attributeScores", "languages", "clientToken"}
         return
+    error = error_of(reply, 400, "INVALID_ARGUMENT")
+    assert error["details"][0]["errorType"]
+    assert SECRET not in json.dumps(error, ensure_ascii=False)
+
+
+score = st.fixed_dictionaries(
+    {}, optional={"value": st.floats(0, 1) | anything, "type": st.just("PROBABILITY") | anything}
+)
+almost_suggested = st.fixed_dictionaries(
+    {
+        "comment": entry | anything,
+        "attributeScores": st.dictionaries(
+            st.just("TOXICITY") | names,
+            st.fixed_dictionaries({}, optional={"summaryScore": score | anything, "spanScores": anything}) | anything,
+            max_size=2,
+        )
+        | anything,
+    },
+    optional={
+        "languages": st.lists(st.just("en") | texts, max_size=2) | anything,
+        "communityId": texts | anything,
+        "clientToken": anything,
+    },
+)
+
+
+@given(body=almost_suggested | anything)
+@hypothesis_settings(max_examples=150, deadline=None)
+def test_any_json_makes_a_correction_that_keeps_its_contract_or_gets_a_documented_error(
+    words: Server, body: Any
+) -> None:
+    published: list[bytes] = []
+
+    def publish(feedback: Feedback) -> "Future[None]":
+        published.append(feedback.model_dump_json(exclude_none=True).encode())
+        taken: Future[None] = Future()
+        taken.set_result(None)
+        return taken
+
+    words.services.publish_feedback = publish
+    try:
+        reply = post(words, SUGGEST, body)
+    finally:
+        words.services.publish_feedback = None
+    if reply.status == 200:
+        assert set(reply.body) <= {"clientToken", "requestedLanguages"}
+        [value] = published
+        assert Feedback.model_validate_json(value).moderator_id.startswith("perspective")
+        return
+    assert not published
     error = error_of(reply, 400, "INVALID_ARGUMENT")
     assert error["details"][0]["errorType"]
     assert SECRET not in json.dumps(error, ensure_ascii=False)

@@ -1,5 +1,7 @@
 """TLS, passwords, tokens and rights, against a real Kafka with certificates made here."""
 
+import http.client
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
@@ -17,11 +20,18 @@ from structlog.testing import capture_logs
 
 from consumer.errors import ReaderError
 from consumer.kafka import topics
+from consumer.kafka.clients import KafkaUnavailableError
 from consumer.settings import Settings
+from consumer.terminal.feedback import collect
+from consumer.training.errors import TrainingError
+from consumer.training.feedback import read_feedback
 from tests import tokens
 from tests.brokers import SecuredKafka, secured_kafka
 from tests.certificates import KEY_PASSWORD, Certificates, make_certificates
+from tests.corrections import EXAMPLE
 from tests.fakes import WordEngine
+from tests.http_member import running_member
+from tests.http_serving import free_port, read_reply
 from tests.integration.conftest import apache_settings
 from tests.stream import Member, comment, committed, member, produce, subscriber
 from tests.waiting import wait_until
@@ -97,13 +107,17 @@ def grant(settings: Settings, without: str = "") -> None:
         "group": (ResourceType.GROUP, settings.kafka_group_id, AclOperation.READ),
         "results": (ResourceType.TOPIC, settings.results_topic, AclOperation.WRITE),
         "dead letters": (ResourceType.TOPIC, settings.dead_letter_topic, AclOperation.WRITE),
+        "feedback": (ResourceType.TOPIC, settings.feedback_topic, AclOperation.WRITE),
         "transactions": (ResourceType.TRANSACTIONAL_ID, settings.kafka_group_id, AclOperation.WRITE),
     }
+    allow(settings, *(binding for right, binding in rights.items() if right != without))
+
+
+def allow(settings: Settings, *rights: tuple[ResourceType, str, AclOperation]) -> None:
     bindings = [
         AclBinding(kind, name, ResourcePatternType.PREFIXED, principal, "*", operation, AclPermissionType.ALLOW)
-        for right, (kind, name, operation) in rights.items()
+        for kind, name, operation in rights
         for principal in ("User:member", "User:CN=member")
-        if right != without
     ]
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
     for granted in admin.create_acls(bindings).values():
@@ -126,6 +140,31 @@ def test_a_member_with_no_more_than_its_rights_tags_comments(
         results.read(51)
         assert len(results.events()) == 50
         assert len(results.dead_letters()) == 1
+
+
+def suggest_score(port: int) -> tuple[int, str]:
+    body = {"comment": {"text": "you fool"}, "attributeScores": {"TOXICITY": {"summaryScore": {"value": 1}}}}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", "/v1alpha1/comments:suggestscore", json.dumps(body).encode())
+    reply = read_reply(connection)
+    connection.close()
+    return reply.status, json.dumps(reply.body)
+
+
+def test_only_corrections_need_the_right_to_write_feedback(
+    kafka: SecuredKafka, certificates: Certificates, unsecured: Settings
+) -> None:
+    grant(unsecured, without="feedback")
+    settings = secured(unsecured, {**scram(kafka, certificates), "http_port": free_port()})
+    with running_member(settings) as port:
+        status, said = suggest_score(port)
+        assert status == 503
+        assert "this member's user may write to it (FEEDBACK_TOPIC)" in said
+        with subscriber(unsecured) as results:
+            produce(unsecured, [comment("c-1", "text")])
+            results.read(1)
+        grant(unsecured)
+        assert suggest_score(port)[0] == 200
 
 
 def test_a_member_goes_on_when_its_tokens_expire_and_its_hook_fails_once(
@@ -279,3 +318,27 @@ def test_a_command_that_is_not_let_in_fails_without_showing_the_password(
     assert done.returncode == 1
     assert "KAFKA_SASL_PASSWORD" in done.stderr
     assert "hunter" not in done.stdout + done.stderr
+
+
+def test_collecting_feedback_needs_to_read_its_topic_and_group_and_to_compare_it_the_results(
+    kafka: SecuredKafka, certificates: Certificates, unsecured: Settings, tmp_path: Path
+) -> None:
+    settings = secured(unsecured, scram(kafka, certificates))
+    producer = Producer({"bootstrap.servers": unsecured.kafka_bootstrap_servers})
+    producer.produce(unsecured.feedback_topic, value=EXAMPLE, partition=0)
+    assert producer.flush(30) == 0
+    run = partial(collect, settings, tmp_path / "dataset", "", idle_s=20.0, follow=False, stopping=lambda: False)
+    allow(
+        unsecured,
+        (ResourceType.TOPIC, settings.feedback_topic, AclOperation.READ),
+        (ResourceType.GROUP, f"{settings.kafka_group_id}-feedback", AclOperation.READ),
+    )
+    run()
+    assert len(read_feedback(tmp_path / "dataset")) == 1
+    with pytest.raises(KafkaUnavailableError, match=f"{settings.results_topic} cannot be read"):
+        run(against_results=True)
+    assert len(read_feedback(tmp_path / "dataset")) == 1, "what could not be compared is not left out"
+    allow(unsecured, (ResourceType.TOPIC, settings.results_topic, AclOperation.READ))
+    run(against_results=True)
+    with pytest.raises(TrainingError, match="holds no corrections to train on"):
+        read_feedback(tmp_path / "dataset")

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from consumer.settings import Settings
 from tests.fakes import WordEngine
 from tests.integration.conftest import MakeSettings
+from tests.services import missing
 from tests.stream import Member, comment, committed, headers, let_results_have, member, produce, subscriber
 
 
@@ -216,7 +217,7 @@ def test_a_header_whose_name_is_not_utf8_does_not_stop_the_stream(
     make_stream_settings: MakeSettings, tmp_path: Path
 ) -> None:
     if shutil.which("kcat") is None:
-        pytest.skip("kcat is not on the PATH, and no Python client sends such a header")
+        missing("kcat is not on the PATH, and no Python client sends such a header")
     settings = make_stream_settings()
     value = tmp_path / "value"
     value.write_bytes(comment("c-1", "fine"))

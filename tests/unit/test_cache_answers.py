@@ -42,7 +42,7 @@ def member(store: DictStore) -> AnswerCache:
     shared = SharedCache(store, timeout_s=30)
     wait_until(lambda: len(store.reads) > 0)
     store.reads.clear()
-    return AnswerCache(10, AnswerCodec(2, "secret"), shared)
+    return AnswerCache(10, AnswerCodec(2, "secret", [slice(0, 2)]), shared)
 
 
 def test_memory_answers_what_this_process_stored_without_asking_redis(cache: AnswerCache, store: DictStore) -> None:
@@ -67,7 +67,7 @@ def test_what_another_member_stored_comes_from_redis_and_then_from_memory(cache:
 
 
 def test_a_corrupted_value_is_a_miss_that_spoils_no_other(cache: AnswerCache, store: DictStore) -> None:
-    codec = AnswerCodec(2, "secret")
+    codec = AnswerCodec(2, "secret", [slice(0, 2)])
     store.values[b"good"] = codec.encode(b"good", FIRST)
     store.values[b"bad"] = codec.encode(b"bad", SECOND)[:-1] + b"?"
     store.values[b"swapped"] = store.values[b"good"]
@@ -76,7 +76,7 @@ def test_a_corrupted_value_is_a_miss_that_spoils_no_other(cache: AnswerCache, st
 
 
 def test_without_redis_memory_works_alone() -> None:
-    cache = AnswerCache(10, AnswerCodec(2, ""), None)
+    cache = AnswerCache(10, AnswerCodec(2, "", []), None)
     cache.store({b"a": FIRST})
     assert cache.lookup([b"a", b"b"]) == {b"a": (FIRST, "memory")}
     assert cache.state == "memory-only"

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from consumer.batch import Refusal
-from consumer.decode import Decoded, decode
+from consumer.batch import Decoded, Refusal
+from consumer.decode import decode
 from consumer.demo_data import BrokenRecord, broken, comments
 from consumer.model.cleaning import clean
 

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from consumer.cli import app
 from consumer.settings import Settings
+from consumer.settings_parsing import secret_names
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "deploy/Dockerfile").read_text())
@@ -61,6 +62,11 @@ def code_in(markdown: str) -> str:
     return "\n".join(fenced + re.findall(r"`[^`\n]+`", re.sub(r"^```.*?^```", "", markdown, flags=re.M | re.S)))
 
 
+def default_of(value: str) -> str:
+    """What compose makes of `${NAME:-default}` where NAME is not set."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
+
+
 def merged(base: Any, override: Any) -> Any:
     """What compose makes of two files: mappings are merged, anything else is replaced."""
     if isinstance(base, dict) and isinstance(override, dict):
@@ -98,6 +104,8 @@ def test_the_containers_start_commands_that_exist() -> None:
 @pytest.mark.parametrize("service", ["topics", "consumer"])
 def test_a_setting_in_the_environment_reaches_the_application_in_compose(service: str) -> None:
     passed = {entry.split("=")[0] for entry in SERVICES[service]["environment"]}
+    # A secret may come as the file that another service writes.
+    passed = {name.removesuffix("_FILE") if name.removesuffix("_FILE") in secret_names() else name for name in passed}
     assert {name for name in passed if not name.startswith("OTEL_")} == SETTINGS - NOT_IN_COMPOSE
 
 
@@ -165,16 +173,19 @@ def test_everything_is_reached_from_this_machine_only() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_is_pinned_and_has_no_more_rights_than_it_needs(name: str) -> None:
     service = SERVICES[name]
-    assert service["image"] == "comment-moderation-stream" or re.search(r":v?\d+(\.\d+)*(-alpine)?$", service["image"])
+    image = default_of(service["image"])
+    assert image == "comment-moderation-stream" or re.search(r":v?\d+(\.\d+)*(-alpine)?$", image)
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service.get("read_only") or name == "kafka"  # its image writes its configuration where it lies
+    assert service["mem_limit"]
+    assert service["pids_limit"] > 0
 
 
 def test_every_volume_is_declared_so_that_data_survives_a_restart() -> None:
     sources = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     named = {source for source in sources if not source.startswith("./")}
-    assert named == COMPOSE["volumes"].keys() == {"kafka", "redis", "hub", "prometheus"}
+    assert named == COMPOSE["volumes"].keys() == {"kafka", "redis", "hub", "prometheus", "secrets"}
 
 
 def test_what_compose_mounts_from_the_repository_exists_and_cannot_be_written() -> None:
@@ -213,12 +224,12 @@ def test_the_image_does_not_run_as_root() -> None:
     assert int(user) > 0
 
 
-def test_the_gpu_file_gives_the_consumer_a_gpu_and_one_cuda_image_to_both_services() -> None:
+def test_the_gpu_file_gives_the_consumer_a_gpu_and_one_cuda_image_to_all_services_of_the_application() -> None:
     services = merged(COMPOSE, GPU)["services"]
     [device] = services["consumer"]["deploy"]["resources"]["reservations"]["devices"]
     assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
-    for name in ("topics", "consumer"):
-        assert services[name]["image"] == "comment-moderation-stream:cuda"
+    for name in ("cache-secret", "topics", "consumer"):
+        assert services[name]["image"] == "${APP_IMAGE:-comment-moderation-stream:cuda}"
         assert services[name]["build"]["args"]["TORCH"] == "cuda"
         assert services[name]["build"]["dockerfile"] == "deploy/Dockerfile"
     assert services["consumer"]["environment"] == SERVICES["consumer"]["environment"]

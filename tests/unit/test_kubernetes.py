@@ -30,7 +30,7 @@ from tests.manifests import (
     secret_values,
     workloads,
 )
-from tests.unit.test_deploy import command_exists
+from tests.unit.test_deploy import command_exists, default_of
 
 OLDEST = "1.30"
 """The oldest Kubernetes that README.md names."""
@@ -115,9 +115,9 @@ def test_the_application_accepts_the_settings_and_secrets(
     settings = load_settings()
     assert settings.http_token.get_secret_value() == "secret-of-HTTP_TOKEN"
     assert settings.redis_url.get_secret_value()
+    assert settings.cache_secret.get_secret_value() == "secret-of-CACHE_SECRET"
     if name in PRODUCTION:
         assert settings.kafka_sasl_password.get_secret_value() == "secret-of-KAFKA_SASL_PASSWORD"
-        assert settings.cache_secret.get_secret_value() == "secret-of-CACHE_SECRET"
         assert settings.kafka_security_protocol == "SASL_SSL"
 
 
@@ -200,7 +200,8 @@ def test_every_image_has_a_fixed_tag_and_is_the_one_that_compose_uses(name: str)
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     tag = {"cpu": version, "gpu": f"{version}-cuda", "local": "local"}[name]
-    allowed = {f"{compose['consumer']['image']}:{tag}", compose["kafka"]["image"], compose["redis"]["image"]}
+    application, *others = (default_of(compose[name]["image"]) for name in ("consumer", "kafka", "redis"))
+    allowed = {f"{application}:{tag}", *others}
     for workload in workloads(overlay(name)):
         template = workload["spec"]["template"]["spec"]
         for container in template.get("initContainers", []) + template["containers"]:

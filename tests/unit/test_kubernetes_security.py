@@ -112,13 +112,18 @@ def lets_in(name: str, namespace: str, labels: Labels, port: int | str, namespac
 
 
 def policies_of_the_members(name: str, direction: str) -> list[Manifest]:
-    members = {"app.kubernetes.io/name": "moderation"}
+    return policies_of(name, "moderation", direction)
+
+
+def policies_of(name: str, application: str, direction: str) -> list[Manifest]:
+    """The policies for pods of that name."""
+    pods = {"app.kubernetes.io/name": application}
     found = [
         manifest
         for manifest in overlay(name)
         if manifest["kind"] == "NetworkPolicy"
         and direction in manifest["spec"]["policyTypes"]
-        and meets(manifest["spec"]["podSelector"], members)
+        and meets(manifest["spec"]["podSelector"], pods)
     ]
     assert any(policy["metadata"]["name"] == "default-deny" for policy in found)
     return found
@@ -147,3 +152,26 @@ def test_the_members_may_go_to_dns_and_to_the_ports_of_kafka_and_redis_only(name
 def test_the_default_policy_denies_both_directions_to_every_pod() -> None:
     [policy] = [manifest for manifest in overlay("cpu") if (manifest["metadata"]["name"]) == "default-deny"]
     assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def peers(name: str, application: str, direction: str, field: str) -> set[tuple[str, int]]:
+    """The pods of the overlay's own namespace, by name, that an application is let speak with, and at which port."""
+    names = ["moderation", "kafka", "redis", "prometheus", "another"]
+    return {
+        (other, entry["port"])
+        for policy in policies_of(name, application, direction)
+        for rule in policy["spec"].get(direction.lower(), [])
+        for peer in rule[field]
+        if "namespaceSelector" not in peer
+        for other in names
+        if meets(peer["podSelector"], {"app.kubernetes.io/name": other})
+        for entry in rule["ports"]
+    }
+
+
+def test_only_the_members_reach_the_local_redis_and_it_reaches_nobody() -> None:
+    assert peers("local", "redis", "Ingress", "from") == {("moderation", 6379)}
+    assert peers("local", "redis", "Egress", "to") == set()
+    assert peers("local", "kafka", "Ingress", "from") == {("moderation", 9092), ("kafka", 9092)}
+    assert peers("local", "kafka", "Egress", "to") == {("kafka", 9092)}
+    assert peers("local", "moderation", "Egress", "to") == {("kafka", 9092), ("redis", 6379)}

@@ -29,6 +29,7 @@ from consumer.telemetry.metrics import MOST_AGE_S, Metrics
 from consumer.verdict import Judge
 from schemas import AnsweredBy, DeadLetterReason, ModelInfo
 from tests.fakes import TAG_GROUPS, record
+from tests.services import missing
 
 Shown = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -112,7 +113,7 @@ def test_both_formats_are_what_their_parsers_expect() -> None:
 
 def test_promtool_has_nothing_to_complain_about() -> None:
     if not shutil.which("promtool"):
-        pytest.skip("promtool is not on the PATH (Debian: prometheus)")
+        missing("promtool is not on the PATH (Debian: prometheus)")
     ours = "\n".join(
         line for line in generate_latest(everything().registry).decode().splitlines() if "moderation_" in line
     )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from consumer.answer import Answer, Unanswerable
+from consumer.cache import AnswerCodec
 from consumer.loading import load_model
 from consumer.model import Engine, ModelError, load_engine
 from consumer.model.explain import explain
@@ -53,6 +54,15 @@ def test_each_text_has_the_tags_that_each_model_gives_it_alone(engines: dict[str
             assert tags[group].scores == pytest.approx(tag.scores, abs=2e-4)
 
 
+@pytest.mark.parametrize("names", [("both", "mood"), ("english", "both"), ("both", "english")])
+def test_what_they_say_together_comes_back_from_the_cache(engines: dict[str, Engine], names: tuple[str, ...]) -> None:
+    joint = JointEngine([engines[name] for name in names])
+    cache = AnswerCodec(joint.tag_groups.score_count, "", joint.tag_groups.competing)
+    for answer in joint.classify([joint.model_text(text) for text in TEXTS]):
+        assert isinstance(answer, Answer)
+        assert cache.decode(b"key", cache.encode(b"key", answer)) is not None
+
+
 def test_of_a_tag_group_that_two_models_have_the_first_ones_counts(engines: dict[str, Engine]) -> None:
     first, second = engines["english"], engines["both"]
     joint = JointEngine([first, second])
@@ -62,6 +72,7 @@ def test_of_a_tag_group_that_two_models_have_the_first_ones_counts(engines: dict
         "language": first.name,
         "sentiment": second.name,
     }
+    assert joint.languages == {"mood": ("en",), "toxicity": ("en",), "language": ("en",), "sentiment": ()}
     for tags, by_first, by_second in zip(*(tags_of(e, TEXTS) for e in (joint, first, second)), strict=True):
         assert tags["toxicity"].scores == pytest.approx(by_first["toxicity"].scores, abs=2e-4)
         assert tags["toxicity"].scores != pytest.approx(by_second["toxicity"].scores, abs=2e-3)

@@ -112,7 +112,7 @@ def test_doubt_never_changes_a_label_and_never_makes_a_score_more_certain(
     answer = Answer((*(score / total for score in sentiment), toxic), False)
     after = doubted(text, answer, EXPECTED_GROUPS)
     assert isinstance(after, Answer)
-    codec = AnswerCodec(score_count=5, secret="")
+    codec = AnswerCodec(score_count=5, secret="", competing=())
     cached = codec.decode(b"key", codec.encode(b"key", after))
     assert cached is not None
     if sorted(sentiment)[2] - sorted(sentiment)[1] > 1e-3 * total:  # else a near tie, which any rounding may decide

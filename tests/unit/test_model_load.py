@@ -161,3 +161,14 @@ def test_an_unknown_device_and_number_format_are_refused_by_name() -> None:
         choose_device("abacus")
     with pytest.raises(ModelError, match="MODEL_DTYPE"):
         choose_dtype("int3", torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("declared", "languages"), [(["de", "en-GB"], ("de", "en-GB")), ("de", ()), (["de", 5], ()), ([], ()), (None, ())]
+)
+def test_the_languages_that_a_model_declares_are_known_for_each_of_its_tag_groups(
+    directory: Path, declared: object, languages: tuple[str, ...]
+) -> None:
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps(config | {"languages": declared}))
+    assert load_engine(str(directory)).languages == {"sentiment": languages, "toxicity": languages}

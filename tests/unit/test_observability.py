@@ -23,6 +23,7 @@ from tests.promql import (
     demands,
     rule_expressions,
 )
+from tests.services import missing
 
 OPERATIONS = (DEPLOY / "OPERATIONS.md").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY.parent / "docker-compose.yml").read_text())
@@ -36,7 +37,7 @@ NO_SETTINGS = {"OBJECTIVE_S", "SECONDS_TO_HOURS"}
 def promtool() -> str:
     found = shutil.which("promtool")
     if not found:
-        pytest.skip("promtool is not on the PATH (Debian: apt install prometheus)")
+        missing("promtool is not on the PATH (Debian: apt install prometheus)")
     return found
 
 

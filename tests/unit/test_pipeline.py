@@ -3,13 +3,19 @@
 import json
 import threading
 import time
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from consumer.batch import Decoded, Refusal
+from consumer.decode import decode
 from consumer.kafka.publisher import PublishError
 from consumer.micro_batcher import TURN_TEXTS
 from consumer.pipeline import PipelineError
-from tests.fakes import DictCache
+from schemas import MAX_TEXT_CHARACTERS, DeadLetterReason
+from schemas.dead_letter import from_kafka
+from tests.fakes import DictCache, WordEngine
 from tests.pipeline_bench import Bench, ListSource, wait_until
 
 
@@ -29,6 +35,77 @@ def test_one_bad_record_never_takes_its_batch_with_it() -> None:
         for m in bench.checkpoint.published
     ]
     assert reasons == ["tagged", "not-utf-8", "tombstone", "not-the-contract", "text-fails-model", "tagged"]
+
+
+@pytest.mark.parametrize("error", [ValueError("my secret"), RecursionError(), KeyError("my secret"), UnicodeError()])
+@pytest.mark.parametrize("step", ["model_text", "key"])
+def test_whatever_a_step_before_the_model_does_with_one_text_ends_in_its_own_dead_letter(
+    monkeypatch: pytest.MonkeyPatch, step: str, error: Exception
+) -> None:
+    bench = Bench()
+    part: Any = {"model_text": WordEngine, "key": DictCache}[step]
+    whole_step = getattr(part, step)
+
+    def fails_on_a_pill(part: Any, text: str) -> Any:
+        if "pill" in text:
+            raise error
+        return whole_step(part, text)
+
+    monkeypatch.setattr(part, step, fails_on_a_pill)
+    bench.run(bench.texts("fine", "a pill", "good"), bench.texts("pill", "fine"))
+    dead = [from_kafka(m.headers) for m in bench.checkpoint.published if m.is_dead_letter]
+    assert [event.comment.text for event in bench.checkpoint.events()] == ["fine", "good", "fine"]
+    assert [letter.offset for letter in dead] == [1, 3]
+    assert {letter.reason for letter in dead} == {DeadLetterReason.TEXT_FAILS_MODEL}
+    assert {letter.detail for letter in dead} == {f"cleaning failed on it: {type(error).__name__}"}
+    assert bench.checkpoint.committed == [{0: 3}, {0: 5}]
+
+
+def test_reading_that_fails_on_a_record_ends_in_its_own_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode_or_fail(value: bytes | None) -> Decoded | Refusal:
+        if value and b"pill" in value:
+            raise RecursionError
+        return decode(value)
+
+    monkeypatch.setattr("consumer.pipeline.decode", decode_or_fail)
+    bench = Bench()
+    bench.run(bench.texts("fine", "pill", "good"))
+    assert [event.comment.text for event in bench.checkpoint.events()] == ["fine", "good"]
+    assert [m.record.offset for m in bench.checkpoint.published if m.is_dead_letter] == [1]
+
+
+def test_a_lack_of_memory_is_no_text_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+
+    def no_memory(_text: str) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr(bench.engine, "model_text", no_memory)
+    with pytest.raises(PipelineError, match="stage prepare failed with MemoryError"):
+        bench.run(bench.texts("fine"))
+    assert bench.checkpoint.published == []
+
+
+def test_fields_that_do_not_fit_are_counted_and_said_once_and_the_comment_is_tagged() -> None:
+    bench = Bench()
+    odd = json.dumps({"id": 1, "text": "fine", "language": "en_US", "author_id": 77}).encode()
+    with capture_logs() as logs:
+        bench.run(bench.batch(odd, odd), bench.batch(odd))
+    said = [line for line in logs if line["event"] == "fields_do_not_fit"]
+    assert len(bench.checkpoint.events()) == 3
+    assert bench.metrics.registry.get_sample_value("moderation_misfits_total", {"field": "language"}) == 3
+    assert bench.metrics.registry.get_sample_value("moderation_misfits_total", {"field": "metadata"}) == 0
+    assert len(said) == 1
+    assert set(said[0]["fields"]) == {"language", "author_id"}
+
+
+def test_the_cut_of_a_text_is_told_by_its_event_alone_and_not_kept_with_the_answer() -> None:
+    cache = DictCache()
+    bench = Bench(cache)
+    blanks = "a" + " " * MAX_TEXT_CHARACTERS + "b"
+    bench.run(bench.batch(json.dumps({"id": "long", "text": blanks}).encode()), bench.texts("a"))
+    assert [event.truncated for event in bench.checkpoint.events()] == [True, False]
+    assert not any(answer.truncated for answer in cache.answers.values())
 
 
 def test_equal_texts_in_a_batch_are_classified_once() -> None:

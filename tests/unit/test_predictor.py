@@ -11,21 +11,22 @@ import pytest
 
 from consumer.admission import QueueFullError
 from consumer.answer import Answer, Unanswerable
-from consumer.batch import Item, Lease, Record
+from consumer.batch import Decoded, Item, Lease, Record
 from consumer.cache import AnswerCache, AnswerCodec, key_function
 from consumer.cache.shared import SharedCache
+from consumer.decode import decode
 from consumer.jobs import ModelGoneError
 from consumer.micro_batcher import MicroBatcher
 from consumer.outputs import Outputs, now_rfc3339
 from consumer.policy import Policy
 from consumer.predictor import Predictor, UnanswerableTextError
 from consumer.verdict import Judge
-from schemas import ModelInfo, Prediction
+from schemas import MAX_TEXT_CHARACTERS, ModelInfo, Prediction
 from tests.fakes import TAG_GROUPS, WordEngine
 
 LONG_S = 60.0
 JUDGE = Judge(tags_of=TAG_GROUPS.tags, model=ModelInfo(name="words", version="1"), policy=Policy())
-CODEC = AnswerCodec(score_count=TAG_GROUPS.score_count, secret="")
+CODEC = AnswerCodec(TAG_GROUPS.score_count, secret="", competing=TAG_GROUPS.competing)
 
 
 class NotedEngine(WordEngine):
@@ -48,7 +49,7 @@ class Desk:
         self.cache = AnswerCache(1_000, CODEC, shared)
         self.batcher = MicroBatcher(self.engine, max_waiting_texts)
         self.key = key_function(self.engine.fingerprint, "")
-        self.predictor = Predictor(self.batcher, self.cache, self.key, JUDGE, {"toxicity.toxic"})
+        self.predictor = Predictor(self.batcher, self.cache, self.key, JUDGE, {"toxicity.toxic"}, {})
 
     def predict(
         self, *texts: str, timeout_s: float = LONG_S, keep: bool = True
@@ -86,7 +87,10 @@ def test_a_prediction_is_what_the_stream_would_have_published() -> None:
         (answer,) = here.batcher.begin(["you are awful"]).result(20)
     assert isinstance(answer, Answer)
     value = json.dumps({"id": "a", "text": "You are awful"}).encode()
-    item = Item(Record("comments", 0, 0, None, None, value, ()), Lease("comments", 0), answer=answer)
+    comment = decode(value)
+    assert isinstance(comment, Decoded)
+    record = Record("comments", 0, 0, None, None, value, ())
+    item = Item(record, Lease("comments", 0), comment=comment, answer=answer)
     outputs = Outputs(results_topic="results", dead_letter_topic="dead", include_text=True, judge=JUDGE)
     event = json.loads(outputs.message(item, now_rfc3339()).value or b"")
     published = Prediction.model_validate_json(json.dumps({name: event[name] for name in Prediction.model_fields}))
@@ -231,3 +235,31 @@ def test_a_redis_that_hangs_stops_no_caller_however_many_there_are() -> None:
         asyncio.run(scenario(here))
         assert here.cache.state == "open"
         store.gate.set()
+
+
+@pytest.mark.parametrize("place", [0, 17, 40])
+def test_a_text_that_cleaning_fails_on_is_told_by_its_place_and_no_other_caller_meets_it(
+    monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    whole_step = WordEngine.model_text
+
+    def fails_on_a_pill(engine: WordEngine, text: str) -> str:
+        if text == "pill":
+            raise ValueError("pill")
+        return whole_step(engine, text)
+
+    monkeypatch.setattr(WordEngine, "model_text", fails_on_a_pill)
+    texts = [f"text {number}" for number in range(41)]
+    texts[place] = "pill"
+    with desk() as here:
+        with pytest.raises(UnanswerableTextError, match=r"^cleaning failed on it: ValueError$") as raised:
+            asyncio.run(here.predict(*texts))
+        assert raised.value.index == place
+        assert asyncio.run(here.predict("another caller's"))
+
+
+def test_a_text_that_was_cut_is_told_and_its_answer_is_kept_as_it_is() -> None:
+    with desk() as here:
+        longer, shorter = asyncio.run(here.predict("a" + " " * MAX_TEXT_CHARACTERS + "b", "a"))
+        assert (longer.truncated, shorter.truncated) == (True, False)
+        assert not any(answer.truncated for answer, _ in here.cache.lookup([here.key("a")]).values())

@@ -15,23 +15,21 @@ from rich.table import Table
 from rich.text import Text
 from typer.testing import CliRunner
 
+from consumer.batch import Record
 from consumer.cli import app
 from consumer.errors import ReaderError
-from consumer.kafka.records import Record
 from consumer.reprocess import Outcomes
 from consumer.settings_parsing import load_settings
 from consumer.telemetry.logs import set_up_logs
 from consumer.terminal.dead_letter_show import _about, _headers, show_dead_letter, value_lines
 from consumer.terminal.errors import readable_errors
-from consumer.terminal.feedback import Outcome
-from consumer.terminal.feedback import _show as show_feedback
+from consumer.terminal.feedback_tables import show_dataset
 from consumer.terminal.ledger import Ledger
 from consumer.terminal.printing import SafeConsole, progress_bar, say, tell
 from consumer.terminal.reprocess import _show as show_reprocessed
 from consumer.terminal.screens import LiveScreen, summary
 from consumer.terminal.text import json_line, printable, printable_json
 from consumer.terminal.watch import _show as show_watched
-from consumer.training.corrections import Rejected
 from schemas import TaggedComment
 from tests.tiny_models import save_tagger
 
@@ -101,14 +99,19 @@ def shown_feedback() -> None:
     report = {
         "corrections": 1,
         "comments": 1,
+        "moderators": 1,
+        "moderator_shares": [{"moderator": HOSTILE, "share": 1.0}],
         "rows": 1,
         "labels": {HOSTILE: {HOSTILE: 1}},
         "conflicts": 1,
         "conflicting_comment_ids": [HOSTILE],
+        "compared_with_results": True,
+        "never_tagged": 1,
+        "never_tagged_comment_ids": [HOSTILE],
         "version": HOSTILE,
+        "warnings": [HOSTILE],
     }
-    rejected = Rejected(topic="t", partition=0, offset=1, reason=HOSTILE)
-    show_feedback(Path(HOSTILE.replace("\0", "")), Outcome(rejected=1, first_rejected=[rejected]), report)
+    show_dataset(report, accepted=1, rejected=1, known=1)
 
 
 def shown_log() -> None:

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
 
 from consumer.answer import Answer
-from consumer.batch import Batch, Headers, Item, Lease, Record, Refusal
+from consumer.batch import Batch, Decoded, Headers, Item, Lease, Record, Refusal
 from consumer.outputs import Outputs
 from consumer.policy import Policy
 from consumer.telemetry.spans import BatchSpans, trace_of
@@ -227,6 +227,7 @@ def test_a_result_carries_the_batch_s_trace_and_a_dead_letter_nothing_but_its_ow
     batch = Batch([tagged, dead, kept])
     tracing.spans.taken(batch)
     for one in (tagged, kept):
+        one.comment = Decoded("a", "fine", is_cut=False, json=value, misfits=[])
         one.answer = Answer((0.2, 0.3, 0.5, 0.1), truncated=False)
     dead.refusal = Refusal(DeadLetterReason.NOT_THE_CONTRACT, "detail")
     messages = [outputs.message(one, "2026-01-01T00:00:00.000Z") for one in batch.items]

@@ -10,14 +10,14 @@ import pytest
 from consumer.training.data import Row
 from consumer.training.errors import TrainingError
 from consumer.training.feedback import read_feedback, replay_mix
-from consumer.training.feedback_journal import EVENTS, MODERATOR_KEY, REJECTED, REPORT, ROWS, open_journal
+from consumer.training.feedback_journal import EVENTS, MODERATOR_KEY, PROGRESS, REJECTED, REPORT, ROWS, open_journal
 from schemas.feedback import EXAMPLE_FEEDBACK
-from tests.corrections import EXAMPLE, value
+from tests.corrections import EXAMPLE, record, value
 
 
 def test_reading_again_changes_nothing_and_private_fields_are_nowhere_on_disk(tmp_path: Path) -> None:
     private = json.dumps(EXAMPLE_FEEDBACK | {"moderator_id": "jane.doe", "ip": "203.0.113.9"}).encode()
-    records = [("feedback", 0, 0, private), ("feedback", 1, 0, b"{}"), ("feedback", 1, 1, None)]
+    records = [record(0, private), record(0, b"{}", partition=1), record(1, None, partition=1)]
     directory = tmp_path / "new" / "dataset"
     with open_journal(directory) as journal:
         first = journal.add(records)
@@ -25,22 +25,22 @@ def test_reading_again_changes_nothing_and_private_fields_are_nowhere_on_disk(tm
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
     with open_journal(directory) as journal:
         again = journal.add(records)
-        assert journal.last_offsets("feedback") == {0: 0}  # partition 1 holds rejected records only
+        assert journal.last_offsets("feedback") == {0: 0, 1: 1}
         journal.write_dataset()
     assert (first.accepted, len(first.rejected), first.known) == (1, 2, 0)
     assert (again.accepted, len(again.rejected), again.known) == (0, 0, 3)
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
-    assert set(before) == {EVENTS, REJECTED, MODERATOR_KEY, ROWS, REPORT}
+    assert set(before) == {EVENTS, REJECTED, PROGRESS, MODERATOR_KEY, ROWS, REPORT}
     assert not any(b"jane.doe" in content or b"203.0.113.9" in content for content in before.values())
     assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o600}
     event = json.loads(before[EVENTS])
     assert event.keys() == {
-        "topic", "partition", "offset", "comment_id", "text", "labels", "at", "moderator",
+        "topic", "partition", "offset", "comment_id", "text", "labels", "at", "moderator", "sealed",
     }  # fmt: skip
 
 
 def test_a_line_that_a_crash_cut_short_is_read_again_from_the_topic(tmp_path: Path) -> None:
-    records = [("feedback", 0, n, value(f"c-{n}", f"text {n}", n, toxicity="clean")) for n in range(3)]
+    records = [record(n, value(f"c-{n}", f"text {n}", n, toxicity="clean")) for n in range(3)]
     with open_journal(tmp_path) as journal:
         journal.add(records)
     whole = (tmp_path / EVENTS).read_bytes()
@@ -55,7 +55,7 @@ def test_corrections_that_a_crash_kept_out_are_read_again_though_a_later_record_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kill falls between the two journals of one batch."""
-    records = [("feedback", 0, 0, value("c-1", "a", 1, toxicity="clean")), ("feedback", 0, 1, b"broken")]
+    records = [record(0, value("c-1", "a", 1, toxicity="clean")), record(1, b"broken")]
     with open_journal(tmp_path) as journal:
         monkeypatch.setattr(journal, "_directory", tmp_path / "gone")
         (tmp_path / "gone").mkdir()
@@ -73,18 +73,16 @@ def test_the_version_is_that_of_the_rows_wherever_and_whenever_they_came(tmp_pat
     versions = []
     for name, partition, texts in (("a", 0, ["x", "y"]), ("b", 1, ["y", "x"]), ("c", 0, ["x", "z"])):
         with open_journal(tmp_path / name) as journal:
-            journal.add(
-                ("feedback", partition, n, value(text, text, 0, toxicity="toxic")) for n, text in enumerate(texts)
-            )
+            journal.add(record(n, value(text, text, 0, toxicity="toxic"), partition) for n, text in enumerate(texts))
             versions.append(journal.write_dataset()["version"])
     assert versions[0] == versions[1] != versions[2]
 
 
 def test_a_topic_that_was_created_anew_is_noticed_instead_of_skipped(tmp_path: Path) -> None:
     with open_journal(tmp_path) as journal:
-        journal.add([("feedback", 0, 0, value("c", "old", 0, toxicity="toxic"))])
+        journal.add([record(0, value("c", "old", 0, toxicity="toxic"))])
         with pytest.raises(TrainingError, match="partition 0, offset 0: the topic was created anew"):
-            journal.add([("feedback", 0, 0, value("c", "new", 0, toxicity="toxic"))])
+            journal.add([record(0, value("c", "new", 0, toxicity="toxic"))])
 
 
 @pytest.mark.parametrize(
@@ -116,7 +114,7 @@ def test_a_dataset_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
 
 def test_a_lost_key_is_refused_because_one_moderator_would_look_like_two(tmp_path: Path) -> None:
     with open_journal(tmp_path) as journal:
-        journal.add([("feedback", 0, 0, EXAMPLE)])
+        journal.add([record(0, EXAMPLE)])
     (tmp_path / MODERATOR_KEY).unlink()
     with pytest.raises(TrainingError, match=rf"{MODERATOR_KEY} is missing"), open_journal(tmp_path):
         pass
@@ -132,8 +130,8 @@ def test_the_rows_are_read_back_to_train_on(tmp_path: Path) -> None:
     with open_journal(tmp_path) as journal:
         journal.add(
             [
-                ("feedback", 0, 0, EXAMPLE),
-                ("feedback", 0, 1, value("c", "line\u2028one\nline two", 0, toxicity="toxic", sentiment="negative")),
+                record(0, EXAMPLE),
+                record(1, value("c", "line\u2028one\nline two", 0, toxicity="toxic", sentiment="negative")),
             ]
         )
         journal.write_dataset()
@@ -148,7 +146,7 @@ def test_what_is_no_dataset_or_an_empty_or_a_changed_one_is_refused_in_a_sentenc
         read_feedback(tmp_path / "nowhere")
     with open_journal(tmp_path) as journal:
         journal.write_dataset()
-    with pytest.raises(TrainingError, match="holds no corrections yet"):
+    with pytest.raises(TrainingError, match="holds no corrections to train on yet"):
         read_feedback(tmp_path)
     (tmp_path / ROWS).write_text('{"text": "a", "toxicity": "toxic"}\n')
     with pytest.raises(TrainingError, match=r"is not the version that report\.json names"):

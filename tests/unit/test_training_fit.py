@@ -240,10 +240,11 @@ def test_options_that_contradict_or_name_nothing_are_refused(data: Path, tmp_pat
 def test_no_correction_of_a_test_row_trains_what_the_test_rows_will_judge(data: Path, tmp_path: Path) -> None:
     from consumer.training.commands.fit import _with_feedback
     from consumer.training.feedback_journal import open_journal
+    from consumer.training.feedback_record import FeedbackRecord
 
-    def feedback(number: int, text: str) -> tuple[str, int, int, bytes]:
+    def feedback(number: int, text: str) -> FeedbackRecord:
         fields = {"comment_id": str(number), "text": text, "labels": {"toxicity": "clean"}, "moderator_id": "m"}
-        return "f", 0, number, json.dumps({**fields, "at": "2026-03-01T10:02:11Z"}).encode()
+        return FeedbackRecord("f", 0, number, None, json.dumps({**fields, "at": "2026-03-01T10:02:11Z"}).encode())
 
     with open_journal(tmp_path / "corrections") as journal:
         journal.add([feedback(0, "you fool 3"), feedback(1, "see you at the new library on friday morning")])
@@ -251,3 +252,23 @@ def test_no_correction_of_a_test_row_trains_what_the_test_rows_will_judge(data: 
     rows, held_out = read_rows(data), [row for row in read_rows(data) if row.text == "you fool 3"]
     mixed = _with_feedback(tmp_path / "corrections", rows, held_out, 42)
     assert [row.text for row in mixed if row.source == "feedback"] == ["see you at the new library on friday morning"]
+
+
+def test_what_collecting_warned_of_is_said_again_before_it_is_learnt(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from consumer.training.commands.fit import _with_feedback
+    from consumer.training.feedback_journal import open_journal
+    from tests.corrections import record, value
+
+    with open_journal(tmp_path / "corrections") as journal:
+        journal.add(record(n, value(f"c-{n}", f"corrected words {n}", n, toxicity="toxic")) for n in range(120))
+        journal.write_dataset()
+    _with_feedback(tmp_path / "corrections", read_rows(data), [], 42)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "warning: moderator " in said
+    assert "gave 100% of the 120 labels" in said
+    report = tmp_path / "corrections" / "report.json"
+    report.write_text(json.dumps(json.loads(report.read_text()) | {"warnings": ["\x1b[31mnot ours", 7]}))
+    _with_feedback(tmp_path / "corrections", read_rows(data), [], 42)
+    assert "warning: ·[31mnot ours\n" in capsys.readouterr().err

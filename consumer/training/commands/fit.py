@@ -85,7 +85,7 @@ def fit(
         from consumer.training.counterexamples import SOURCE as COUNTEREXAMPLES
         from consumer.training.data import assume_clean as assumed
         from consumer.training.data import cleaned, mixed, read_rows, without
-        from consumer.training.feedback_journal import SOURCE as FEEDBACK
+        from consumer.training.feedback_report import SOURCE as FEEDBACK
         from consumer.training.fit import FitOptions
         from consumer.training.fit import fit as fit_model
         from consumer.training.provenance import data_facts, file_facts
@@ -173,11 +173,14 @@ def _test_rows(data: Path) -> "list[Row]":
 
 
 def _with_feedback(directory: Path, rows: "list[Row]", held_out: "list[Row]", seed: int) -> "list[Row]":
+    from consumer.terminal.printing import say
     from consumer.training.data import cleaned, without
-    from consumer.training.feedback import read_feedback, replay_mix
+    from consumer.training.feedback import read_feedback, replay_mix, warnings_of
     from consumer.training.similar import similar_to_any
 
     corrections = without(cleaned(read_feedback(directory)), held_out)
+    for sentence in warnings_of(directory):
+        say(f"warning: {sentence}")
     similar = similar_to_any([row.text for row in corrections], [row.text for row in held_out])
     corrections = [row for row, resembles in zip(corrections, similar, strict=True) if not resembles]
     if not corrections:
