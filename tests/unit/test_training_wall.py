@@ -1,12 +1,10 @@
 """Whatever one text is, training reads on: it is left out, counted and named by file and line, never quoted."""
 
-import gzip
 import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from consumer.model.cleaning import clean
 from consumer.training import data
@@ -15,6 +13,7 @@ from consumer.training.errors import TrainingError
 from consumer.training.predict import predictions
 from consumer.training.prepare import prepare
 from schemas import MAX_TEXT_CHARACTERS
+from tests.chaos.fuzz_files import check_preparation, hostile_rows
 from tests.tiny_engine import tiny_engine
 from tests.tiny_models import save_tagger
 
@@ -118,43 +117,9 @@ def test_odd_json_is_a_row_as_the_stream_reads_it_or_an_error_with_its_line(
         assert f"{path}:2 {text}" in str(error)  # noqa: PT017 - either is right, each for its lines
 
 
-ODD = [
-    "\ud83d",
-    "\x1b[2J",
-    "\u202e",
-    "| a ` b",
-    "[/]",
-    "[red]",
-    "",
-    "\0",
-    "a\nb",
-    "\x9b31m",
-    "__x__",
-    f"&#{'1' * 4301};",
-]
-hostile = st.text(max_size=20) | st.sampled_from(ODD)
-
-
 @settings(deadline=None, max_examples=60)
-@given(
-    records=st.lists(
-        st.fixed_dictionaries(
-            {"text": hostile, "sentiment": st.sampled_from(["positive", "negative"])},
-            optional={"source": hostile, "language": hostile, "toxicity": st.sampled_from(["clean", "toxic", ""])},
-        ),
-        min_size=1,
-        max_size=8,
-    )
-)
-def test_whatever_the_rows_say_preparation_ends_in_files_or_a_sentence_and_counts_every_row(
-    tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, str]]
+@given(rows=hostile_rows)
+def test_whatever_the_rows_say_preparation_ends_in_files_and_counts_every_row(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]]
 ) -> None:
-    folder = tmp_path_factory.mktemp("any")
-    file = write(folder / "a.jsonl", records + rows(*(f"word{n} is very good" for n in range(30))))
-    report = prepare([file], folder / "out", dev_share=0.2, test_share=0)
-    (facts,) = report["files"]
-    assert facts["rows"] == len(records) + 30 == facts["kept"] + sum(facts["dropped"].values())
-    lines = gzip.decompress((folder / "out" / "train.jsonl.gz").read_bytes()).decode().splitlines()
-    assert all(json.loads(line)["text"] for line in lines)
-    markdown = (folder / "out" / "report.md").read_text(encoding="utf-8")
-    assert all(character.isprintable() or character == "\n" for character in markdown)
+    check_preparation(tmp_path_factory.getbasetemp(), rows)
