@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.text import Text
 
 from consumer import __version__
 from consumer.settings_parsing import load_settings
@@ -13,6 +13,8 @@ from consumer.terminal.bench_cli import bench
 from consumer.terminal.dead_letters_cli import dead_letters_app
 from consumer.terminal.errors import EXIT_FAILED, complain, readable_errors, require_brokers
 from consumer.terminal.feedback_cli import feedback_app
+from consumer.terminal.printing import SafeConsole, tell
+from consumer.terminal.produce_cli import produce
 from consumer.terminal.reprocess_cli import reprocess
 from consumer.training.commands import train_app
 
@@ -73,8 +75,8 @@ def demo(
         str,
         typer.Option(
             "--input",
-            help="Your own comments: JSONL in the input contract, CSV with a `text` column, or text with one "
-            "comment a line; `-` is stdin.",
+            help="Your own comments: JSON lines in the input contract, a table (CSV, TSV and the like) with a `text` "
+            "column, or text with one comment a line; `.gz` too; `-` is stdin.",
         ),
     ] = "",
     output_file: Annotated[
@@ -91,13 +93,14 @@ def demo(
     Exits non-zero, and says what is missing, unless in = tagged + dead letters.
     """
     with readable_errors():
+        from consumer.files import size_bytes
         from consumer.signals import StopOnSignal
         from consumer.terminal.demo import built_in_records, run_demo
-        from consumer.terminal.inputs import read_records, size_bytes
+        from consumer.terminal.inputs import read_records
         from consumer.terminal.outcome_files import refuse_to_overwrite
         from consumer.terminal.screens import LiveScreen, summary
 
-        console = Console()
+        console = SafeConsole()
         built_in = not input_file
         records = built_in_records() if built_in else read_records(input_file)
         total = len(list(built_in_records())) if built_in else size_bytes(input_file)
@@ -115,36 +118,15 @@ def demo(
         if stop.stopping() or problems:
             raise typer.Exit(EXIT_FAILED)
         console.print(
-            f"[green]ok[/] every record came out exactly once: {ledger.sent:,} in = {ledger.tagged:,} "
-            f"tagged + {sum(ledger.dead_letters.values()):,} dead letters"
+            Text.assemble(
+                ("ok", "green"),
+                f" every record came out exactly once: {ledger.sent:,} in = {ledger.tagged:,} "
+                f"tagged + {sum(ledger.dead_letters.values()):,} dead letters",
+            )
         )
 
 
-@app.command()
-def produce(
-    file: Annotated[
-        str, typer.Argument(help="JSONL, CSV with a `text` column, or text with one comment a line; `-` is stdin.")
-    ] = "-",
-) -> None:
-    """Send comments from a file or standard input to the input topic, and count what Kafka acknowledges."""
-    with readable_errors():
-        settings = load_settings()
-        require_brokers(settings.kafka_bootstrap_servers)
-        from consumer.kafka.clients import make_producer, producer_config
-        from consumer.kafka.topics import require_topics
-        from consumer.terminal.inputs import read_records, size_bytes
-        from consumer.terminal.produce import produce as produce_records
-        from consumer.terminal.screens import produce_progress
-
-        require_topics(settings)
-        with produce_progress(size_bytes(file)) as on_progress:
-            produced = produce_records(
-                make_producer(producer_config(settings)), settings.input_topic, read_records(file), on_progress
-            )
-        typer.echo(f"{produced.acknowledged:,} of {produced.sent:,} records acknowledged by {settings.input_topic}")
-        if produced.failed:
-            complain(f"{produced.failed:,} records were not taken; the first because: {produced.first_error}")
-            raise typer.Exit(EXIT_FAILED)
+app.command()(produce)
 
 
 @app.command()
@@ -206,7 +188,7 @@ def topics_create() -> None:
         from consumer.kafka.topics import create_topics
 
         for name, created in create_topics(settings).items():
-            typer.echo(f"{name}: {'created' if created else 'is there already'}")
+            tell(f"{name}: {'created' if created else 'is there already'}")
 
 
 @schemas_app.command("export")
@@ -217,7 +199,7 @@ def schemas_export(
     from schemas.export import write
 
     for path in write(directory):
-        typer.echo(path)
+        tell(str(path))
 
 
 @app.command("settings")
@@ -231,7 +213,7 @@ def show_settings(
     if markdown or env:
         typer.echo(as_markdown() if markdown else as_env(), nl=False)
     else:
-        Console().print(as_table())
+        SafeConsole().print(as_table())
 
 
 @app.command("metrics")
@@ -244,4 +226,4 @@ def show_metrics(
     if markdown:
         typer.echo(as_markdown(), nl=False)
     else:
-        Console().print(as_table())
+        SafeConsole().print(as_table())

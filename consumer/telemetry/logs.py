@@ -4,7 +4,8 @@ never a secret."""
 import logging
 import sys
 import traceback
-from typing import Literal
+from io import StringIO
+from typing import Literal, TextIO
 
 import structlog
 
@@ -21,6 +22,21 @@ def _merge_process_context(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     return {**_process_context, **event}
+
+
+def _visible(text: str, kept: str = "") -> str:
+    """The text without what a terminal obeys: a broker's error, a name from a file, a header may hold anything."""
+    return "".join(c if c.isprintable() or c in kept else f"\\u{ord(c):04x}" for c in text)
+
+
+def _visible_fields(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {name: _visible(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _visible_traceback(stream: TextIO, error: structlog.typing.ExcInfo) -> None:
+    text = StringIO()
+    structlog.dev.plain_traceback(text, error)  # the default shows variables: texts, secrets
+    stream.write(_visible(text.getvalue(), kept="\n\t"))
 
 
 def frames_of(error: BaseException) -> str:
@@ -47,14 +63,13 @@ def set_up_logs(level: str, log_format: Literal["auto", "json", "console"]) -> N
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
-            exception_formatter=structlog.dev.plain_traceback,  # the default shows variables: texts, secrets
+            exception_formatter=_visible_traceback,
         )
         if console
         else structlog.processors.JSONRenderer()
     )
     tail: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
-    if not console:
-        tail.insert(1, structlog.processors.format_exc_info)
+    tail.insert(1, _visible_fields if console else structlog.processors.format_exc_info)
     structlog.configure(
         processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),

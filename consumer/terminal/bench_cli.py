@@ -35,13 +35,12 @@ def bench(
     with readable_errors():
         if json_file:
             _require_writable(json_file)
-        from rich.console import Console
-
         from consumer.terminal.bench import FULL, QUICK, as_json, measure
         from consumer.terminal.bench_screen import BenchScreen, show
+        from consumer.terminal.printing import SafeConsole
 
         effort = QUICK if quick else FULL
-        console = Console(highlight=False)
+        console = SafeConsole()
         typer.echo(f"This takes about {effort.seconds:.0f} seconds.", err=True)
         with BenchScreen(effort.seconds) as screen:
             found = measure(effort, screen)

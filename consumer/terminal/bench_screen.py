@@ -7,9 +7,11 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from consumer.terminal.bench import IDLE_PER_S, Findings
 from consumer.terminal.bench_plan import Plan, spelled_out
+from consumer.terminal.printing import SafeConsole
 
 MIB = 1024 * 1024
 MB = 1_000_000
@@ -19,7 +21,7 @@ class BenchScreen:
     """A progress bar on standard error; where that is no terminal, a line for each step."""
 
     def __init__(self, about_seconds: float) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = SafeConsole(stderr=True)
         columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()]
         self._bar = Progress(*columns, console=self._console, transient=True)
         self._task = self._bar.add_task("starting", total=about_seconds)
@@ -61,9 +63,13 @@ def show(console: Console, found: Findings, plans: Sequence[Plan], peak_factor: 
     console.print(_plans(found, plans, peak_factor))
     for one in plans:
         console.print(
-            f"\n[bold]{one.rate_per_s:,.0f} comments/s, all new[/]: {spelled_out(one, peak_factor)} At the peak the "
-            f"brokers take {one.input_bytes_per_s / MB:,.1f} MB/s of comments and "
-            f"{one.result_bytes_per_s / MB:,.1f} MB/s of results, before compression and replication."
+            Text.assemble(
+                "\n",
+                (f"{one.rate_per_s:,.0f} comments/s, all new", "bold"),
+                f": {spelled_out(one, peak_factor)} At the peak the "
+                f"brokers take {one.input_bytes_per_s / MB:,.1f} MB/s of comments and "
+                f"{one.result_bytes_per_s / MB:,.1f} MB/s of results, before compression and replication.",
+            )
         )
 
 

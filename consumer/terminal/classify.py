@@ -1,10 +1,9 @@
 """`moderate classify`: tags and a decision for texts given here, and which words carried them."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
+import typer
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +14,8 @@ from consumer.model.explain import Explanation, explain
 from consumer.settings import Settings
 from consumer.terminal.display import ACTION_STYLES, shortened
 from consumer.terminal.explanation import as_fields, as_text
+from consumer.terminal.printing import SafeConsole
+from consumer.terminal.text import json_line, printable
 
 
 def classify_texts(settings: Settings, texts: Sequence[str], *, as_json: bool, explained: bool = False) -> None:
@@ -46,20 +47,20 @@ def classify_texts(settings: Settings, texts: Sequence[str], *, as_json: bool, e
             }
             if explained:
                 fields["explanation"] = as_fields(*explanations[-1])
-            print(json.dumps(fields, ensure_ascii=False))  # noqa: T201 - this is the command's output
+            typer.echo(json_line(fields))
             continue
         scores = "\n".join(
-            f"{group}: " + " ".join(f"{label} {score:.2f}" for label, score in tag.scores.items())
+            printable(f"{group}: " + " ".join(f"{label} {score:.2f}" for label, score in tag.scores.items()))
             for group, tag in tags.items()
         )
         table.add_row(
             Text(shortened(text)),
             Text(scores),
             Text(decision.action, ACTION_STYLES[decision.action]),
-            Text(decision.reason),
+            Text(printable(decision.reason)),
         )
     if not as_json:
-        console = Console(highlight=False)
+        console = SafeConsole()
         console.print(table)
         for model_text, groups in explanations:
             console.print(as_text(model_text, groups))

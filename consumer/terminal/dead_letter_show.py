@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 
-from rich.console import Console
 from rich.text import Text
 
 from consumer.batch import Record
@@ -16,6 +15,7 @@ from consumer.kafka.reading import OffsetRange, offset_ranges, read_batches
 from consumer.kafka.topics import reach
 from consumer.settings import Settings
 from consumer.terminal.dead_letters import IDLE_S, moment
+from consumer.terminal.printing import SafeConsole
 from consumer.terminal.text import printable
 from schemas.dead_letter import from_kafka, receipt_from_kafka
 
@@ -34,14 +34,17 @@ def show_dead_letter(
 ) -> None:
     """Print the record at `position` of the dead-letter topic, or with `raw` its value's exact bytes and nothing else.
 
-    Raises `NoSuchRecordError` when there is none, `KafkaUnavailableError` when the topic cannot be read.
+    Raises `NoSuchRecordError` when there is none, `KafkaUnavailableError` when the topic cannot be read, `ReaderError`
+    for `raw` on a terminal.
     """
+    if raw and sys.stdout.isatty():
+        raise ReaderError("--raw writes bytes that a terminal may obey; send them into a file or a pipe.")
     record = _read(settings, position, stopping)
     if raw:
         sys.stdout.buffer.write(record.value or b"")
         sys.stdout.buffer.flush()
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = SafeConsole(soft_wrap=True)
     for label, text in [*_about(record), *_headers(record, full=full)]:
         console.print(Text.assemble((f"{label:<10}", "bold"), text))
     for line in value_lines(record.value, full=full):

@@ -9,7 +9,6 @@ from typing import Any
 import typer
 from confluent_kafka import Consumer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +19,7 @@ from consumer.kafka.reading import OffsetRange, offset_ranges
 from consumer.kafka.topics import reach
 from consumer.settings import Settings
 from consumer.terminal.moment import moment_text
-from consumer.terminal.printing import counted, print_uncut, progress_bar
+from consumer.terminal.printing import SafeConsole, counted, print_uncut, progress_bar
 
 IDLE_S = 30.0
 
@@ -139,7 +138,7 @@ def moment(timestamp_ms: int) -> str:
 
 
 def _show(topic: str, summary: Summary) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = SafeConsole(soft_wrap=True)
     if summary.by_reason:
         print_uncut(_table(summary))
     console.print(

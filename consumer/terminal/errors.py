@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from consumer.errors import ReaderError
 from consumer.settings_parsing import SettingsError
+from consumer.terminal.printing import SafeConsole
 from consumer.terminal.text import printable
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -24,9 +24,7 @@ def require_brokers(bootstrap_servers: str) -> None:
 
 def complain(sentence: str) -> None:
     """Print an error on standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        Text.assemble(("error: ", "bold red"), printable(sentence))
-    )
+    SafeConsole(stderr=True, soft_wrap=True).print(Text.assemble(("error: ", "bold red"), printable(sentence)))
 
 
 @contextmanager

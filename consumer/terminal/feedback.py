@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from consumer.batch import Record
@@ -16,7 +15,7 @@ from consumer.settings import Settings
 from consumer.settings_parsing import SettingsError
 from consumer.terminal.feedback_results import compare_with_results
 from consumer.terminal.feedback_tables import show_dataset
-from consumer.terminal.printing import say
+from consumer.terminal.printing import SafeConsole, say
 from consumer.training.corrections import Rejected
 from consumer.training.feedback_journal import REJECTED, Added, Journal, open_journal
 from consumer.training.feedback_progress import another_topic
@@ -133,11 +132,11 @@ def _warn_of_expired(ranges: Mapping[int, OffsetRange], last: Mapping[int, int])
 def _progress() -> Progress:
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[accepted]:,} accepted"),
     )
-    return Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+    return Progress(*columns, TimeElapsedColumn(), console=SafeConsole(stderr=True), transient=True)
 
 
 def _show(directory: Path, outcome: Outcome, report: Mapping[str, Any]) -> None:

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from consumer.kafka.reading import make_reader, offset_ranges, read_batches
 from consumer.settings import Settings
-from consumer.terminal.printing import say
+from consumer.terminal.printing import SafeConsole, say
 from consumer.training.feedback_journal import Journal
 
 
@@ -45,7 +44,7 @@ def compare_with_results(
 
 @contextmanager
 def _progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=SafeConsole(stderr=True), transient=True) as progress:
         task = progress.add_task(description, total=total)
         yield lambda count: progress.update(task, advance=count)

@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from consumer.terminal.printing import counted, say
+from consumer.terminal.printing import SafeConsole, counted, say
 from consumer.terminal.text import printable
 
 IDS_SHOWN = 5
@@ -33,7 +32,7 @@ def show_dataset(report: Mapping[str, Any], *, accepted: int, rejected: int, kno
     else:
         table.add_row("never tagged", "not compared; --against-results does")
     table.add_row("version", report["version"][:12])
-    Console().print(table)
+    SafeConsole().print(table)
     for sentence in report["warnings"]:
         say(f"warning: {sentence}")
     if report["never_tagged"]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from consumer.terminal.inputs import InputError
+from consumer.files import FileError
 
 
 class OutcomeWriter:
@@ -40,16 +40,16 @@ def dead_letters_path(output: Path) -> Path:
 
 
 def refuse_to_overwrite(input_file: str, output: Path) -> None:
-    """Raise `InputError` when writing the outcomes would destroy the input."""
+    """Raise `FileError` when writing the outcomes would destroy the input."""
     source = Path(input_file)
     for target in (output, dead_letters_path(output)):
         if input_file and target.exists() and source.exists() and target.samefile(source):
-            raise InputError(f"{target} is the input itself and would be overwritten; give --output another name.")
+            raise FileError(f"{target} is the input itself and would be overwritten; give --output another name.")
 
 
 @contextmanager
 def outcome_writer(path: Path | None) -> Iterator[OutcomeWriter]:
-    """Open the two files, or none for None. Raises `InputError` when they cannot be written."""
+    """Open the two files, or none for None. Raises `FileError` when they cannot be written."""
     if path is None:
         yield OutcomeWriter(None, None)
         return
@@ -57,4 +57,4 @@ def outcome_writer(path: Path | None) -> Iterator[OutcomeWriter]:
         with path.open("wb") as tagged, dead_letters_path(path).open("wb") as dead_letters:
             yield OutcomeWriter(tagged, dead_letters)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}.") from None
+        raise FileError(f"{path} cannot be written: {error}.") from None

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from rich.console import Console
+import typer
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -14,9 +17,32 @@ from consumer.terminal.text import printable
 WIDER_THAN_ANY_TABLE = 100_000
 
 
+class SafeConsole(Console):
+    """A console on which other people's words are words: no code in them reaches the terminal, no markup is read.
+
+    What prints makes its words `printable` where their width matters; this is the wall behind it.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Render as a console does, with all that is neither a character nor the console's own code made visible."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield segment._replace(text="\n".join(map(printable, segment.text.split("\n"))))
+
+
 def say(sentence: str) -> None:
     """Print a sentence on standard error, for whoever looks on: the terminal breaks it, and it is safe for one."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(printable(sentence)))
+    SafeConsole(stderr=True, soft_wrap=True).print(Text(printable(sentence)))
+
+
+def tell(line: str) -> None:
+    """Print a line of results on standard output, whole and safe for a terminal."""
+    typer.echo(printable(line))
 
 
 def counted(count: int, noun: str) -> str:
@@ -30,8 +56,8 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int | None], None]
 
     Yields what shows how much is done, and of how much (None: that is not known yet).
     """
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = SafeConsole(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
     with bar:
         task = bar.add_task(description, total=None)
@@ -40,7 +66,7 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int | None], None]
 
 def print_uncut(table: Table) -> None:
     """Print a table in its full width, also where the terminal is narrower: what is in it is there to be copied."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = SafeConsole(soft_wrap=True)
     endless = console.options.update_width(WIDER_THAN_ANY_TABLE)
     console.width = max(console.width, Measurement.get(console, endless, table).maximum)
     console.print(table)

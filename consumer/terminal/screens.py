@@ -9,9 +9,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from consumer.terminal.display import ACTION_STYLES, LiveRows
 from consumer.terminal.ledger import Ledger, percentile
+from consumer.terminal.printing import SafeConsole
 from consumer.terminal.produce import Produced
 from schemas import TaggedComment
 
@@ -24,7 +26,7 @@ class LiveScreen:
     def __init__(self, console: Console, total: int | None, *, by_bytes: bool) -> None:
         self._by_bytes = by_bytes
         self._rows = LiveRows(LIVE_ROWS)
-        columns = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()]
+        columns = [TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn()]
         self._bar = Progress(
             *columns,
             MofNCompleteColumn() if not by_bytes else TextColumn("{task.fields[count]} comments"),
@@ -81,8 +83,9 @@ def summary(ledger: Ledger, elapsed_s: float) -> Table:
     )
     table.add_row(
         "decisions",
-        "  ".join(
-            f"[{ACTION_STYLES[action]}]{action}[/] {count:,}" for action, count in sorted(ledger.actions.items())
+        Text("  ").join(
+            Text.assemble((action, ACTION_STYLES[action]), f" {count:,}")
+            for action, count in sorted(ledger.actions.items())
         ),
     )
     repeats = ledger.tagged - ledger.answered_by["model"]
@@ -105,8 +108,8 @@ def summary(ledger: Ledger, elapsed_s: float) -> Table:
 @contextmanager
 def produce_progress(total_bytes: int | None) -> Iterator[Callable[[Produced], None]]:
     """A progress bar for `moderate produce` on stderr."""
-    columns = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()]
+    with Progress(*columns, console=SafeConsole(stderr=True), transient=True) as bar:
         task = bar.add_task("producing", total=total_bytes)
 
         def show(produced: Produced) -> None:

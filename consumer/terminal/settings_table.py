@@ -36,9 +36,17 @@ def as_markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
+ENV_RULES = """\
+# Copy to .env. This program and docker compose read that file alike: a line which they would read differently is
+# refused, with its number. Put a value with $, # or a quote in it into single quotes, where nothing has a meaning.
+# A value ends with its line; a comment stands on a line of its own, or behind a blank and #.
+
+"""
+
+
 def as_env() -> str:
-    """The text of .env.example: every setting with its default, commented out."""
-    return "\n".join(f"# {meaning}\n#{name}={default}\n" for name, default, meaning in rows())
+    """The text of .env.example: how a line is written, and every setting with its default, commented out."""
+    return ENV_RULES + "\n".join(f"# {meaning}\n#{name}={default}\n" for name, default, meaning in rows())
 
 
 def as_table() -> Table:

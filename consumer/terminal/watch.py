@@ -1,18 +1,19 @@
 """`moderate watch`: tails the results topic."""
 
-import sys
 from collections.abc import Callable
 from uuid import uuid4
 
+import typer
 from confluent_kafka import KafkaError, KafkaException
 from pydantic import ValidationError
-from rich.console import Console
 
 from consumer.kafka.clients import KafkaUnavailableError, make_consumer, reader_config
 from consumer.kafka.passing import reading_passes
 from consumer.kafka.refusals import describe
 from consumer.settings import Settings
 from consumer.terminal.display import event_line
+from consumer.terminal.printing import SafeConsole
+from consumer.terminal.text import printable_json
 from schemas import TaggedComment
 
 
@@ -25,7 +26,7 @@ def watch(settings: Settings, *, as_json: bool, from_beginning: bool, stopping: 
         reader_config(settings, f"moderate-watch-{uuid4()}", "earliest" if from_beginning else "latest")
     )
     consumer.subscribe([settings.results_topic])
-    console = Console(highlight=False, soft_wrap=True)
+    console = SafeConsole(soft_wrap=True)
     try:
         while not stopping():
             message = consumer.poll(0.2)
@@ -41,10 +42,10 @@ def watch(settings: Settings, *, as_json: bool, from_beginning: bool, stopping: 
         consumer.close()
 
 
-def _show(value: bytes, console: Console, *, as_json: bool) -> None:
+def _show(value: bytes, console: SafeConsole, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.buffer.write(value + b"\n")
-        sys.stdout.buffer.flush()
+        # The same JSON: what a terminal would obey is escaped in it.
+        typer.echo(printable_json(value.decode("utf-8", "backslashreplace")))
         return
     try:
         console.print(event_line(TaggedComment.model_validate_json(value)))

@@ -1,20 +1,24 @@
 """Labelled comments: reading them from files and making them fit to train on."""
 
-import csv
-import gzip
-import io
 import json
 import random
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from consumer.answer import Unanswerable
+from consumer.files import FileError, open_input
 from consumer.model.cleaning import clean
+from consumer.one_text import of_one_text
 from consumer.training.errors import TrainingError
+from schemas import MAX_TEXT_CHARACTERS
 
 LABELS = {"sentiment": ("negative", "neutral", "positive"), "toxicity": ("clean", "toxic")}
 """The labels of every tag group; a row carries one label of at least one group."""
+
+_LINES_SHOWN = 20
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Row(NamedTuple):
@@ -33,35 +37,66 @@ class NumberedRow(NamedTuple):
     language: str
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Read a JSONL or CSV file (either may end in .gz) of rows {text, sentiment and/or toxicity, source}.
+class Reading(NamedTuple):
+    """What a file holds: its rows; why the texts of other lines cannot be cleaned, which are left out; and the lines
+    whose text is longer than MAX_TEXT_CHARACTERS, of which the beginning is read, as in the stream."""
 
-    Raises TrainingError naming the file and the line for anything that is not such a row.
+    path: Path
+    rows: list[NumberedRow]
+    left_out: dict[int, str]
+    cut: list[int]
+
+
+def read_rows(path: Path, on_note: Callable[[str], None] = lambda _: None) -> list[Row]:
+    """Read what `read_file` reads, without the lines; `on_note` is also told which rows are left out or cut."""
+    reading = read_file(path, on_note)
+    for note in odd_texts(str(path), reading.left_out, reading.cut):
+        on_note(note)
+    return [numbered.row for numbered in reading.rows]
+
+
+def read_file(path: Path, on_note: Callable[[str], None] = lambda _: None) -> Reading:
+    """Read JSON lines or a table (packed by gzip or not) of rows {text, sentiment and/or toxicity, source, language}.
+
+    `on_note` is told how a file is read where that is not as usual. Raises TrainingError naming the file and the line
+    for anything that is not such a row.
     """
-    return [numbered.row for numbered in read_numbered(path)]
-
-
-def read_numbered(path: Path) -> list[NumberedRow]:
-    """Read what `read_rows` reads, with the lines and, where rows have the field `language`, the languages.
-
-    Raises TrainingError naming the file and the line for anything that is not such a row.
-    """
+    reading = Reading(path, [], {}, [])
     try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise TrainingError(f"{path} cannot be read: {reason}; name a JSONL or CSV file (.gz too)") from error
-    except UnicodeDecodeError as error:
-        raise TrainingError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    records = _csv_records if ".csv" in path.name.lower() else _jsonl_records
-    rows = [
-        NumberedRow(_row(record, f"{path}:{line}"), line, _text(record, "language"))
-        for line, record in records(text, path)
-    ]
-    if not rows:
-        raise TrainingError(f"{path} holds no rows; give one labelled comment a line")
-    return rows
+        file = open_input(str(path), on_note, strict=True)
+        if file.kind == "text":
+            raise TrainingError(f"{path}:1 is neither JSON nor a header with a column named text; give labelled rows")
+        for line, content in file.entries():
+            where = f"{path}:{line}"
+            record = _object(content, where) if isinstance(content, str) else content
+            row = _row(record, where)
+            if len(row.text) > MAX_TEXT_CHARACTERS:
+                reading.cut.append(line)
+                row = row._replace(text=row.text[:MAX_TEXT_CHARACTERS])
+            failed = of_one_text(clean, row.text, named="cleaning")
+            if isinstance(failed, Unanswerable):
+                reading.left_out[line] = failed.detail
+            else:
+                reading.rows.append(NumberedRow(row, line, _text(record, "language")))
+    except FileError as error:
+        raise TrainingError(str(error).removesuffix(".")) from None
+    return reading
+
+
+def odd_texts(file: str, left_out: Mapping[int, str], cut: Sequence[int]) -> list[str]:
+    """Return a sentence on the rows of a file that were left out, and one on those that were cut; no text is quoted."""
+    notes = []
+    if left_out:
+        lines = _some([f"{line} ({why})" for line, why in left_out.items()])
+        notes.append(f"{file}: rows left out because their texts cannot be cleaned: {len(left_out):,}, line {lines}")
+    if cut:
+        characters = f"{MAX_TEXT_CHARACTERS:,} characters"
+        notes.append(f"{file}: texts of which only the first {characters} are read: {len(cut):,}, line {_some(cut)}")
+    return notes
+
+
+def _some(lines: Sequence[object]) -> str:
+    return ", ".join(map(str, lines[:_LINES_SHOWN])) + (", …" if len(lines) > _LINES_SHOWN else "")
 
 
 def cleaned(rows: Iterable[Row]) -> list[Row]:
@@ -107,25 +142,26 @@ def mixed(rows: Iterable[Row], weights: Mapping[str, float], seed: int) -> list[
     return epoch
 
 
-def _jsonl_records(text: str, path: Path) -> Iterator[tuple[int, Any]]:
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
-        try:
-            yield line, json.loads(content)
-        except (ValueError, RecursionError):
-            raise TrainingError(f"{path}:{line} is not JSON; write one JSON object a line") from None
+class _Doubled(Exception):  # noqa: N818 - never seen outside
+    """A JSON object names a member twice; readers differ in which of them counts."""
 
 
-def _csv_records(text: str, path: Path) -> Iterator[tuple[int, Any]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-    if "text" not in (reader.fieldnames or ()):
-        raise TrainingError(f'{path}:1 has no column "text"; name the columns text, sentiment and/or toxicity')
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Doubled(next(name for name in names if names.count(name) > 1))
+    return members
+
+
+def _object(line: str, where: str) -> Any:
     try:
-        for record in reader:
-            yield reader.line_num, record
-    except csv.Error as error:
-        raise TrainingError(f"{path}:{reader.line_num} is not CSV: {error}") from None
+        # No field is a number here, and Python reads no integer of more than 4,300 digits.
+        return json.loads(line.removeprefix("\ufeff"), object_pairs_hook=_members, parse_int=float)
+    except _Doubled as doubled:
+        raise TrainingError(f"{where} has the member {str(doubled)[:30]!a} twice; write it once") from None
+    except (ValueError, RecursionError):
+        raise TrainingError(f"{where} is not JSON; write one JSON object a line") from None
 
 
 def _row(record: Any, where: str) -> Row:
@@ -134,6 +170,7 @@ def _row(record: Any, where: str) -> Row:
     labels = {}
     for group, known in LABELS.items():
         label = record.get(group)
+        label = label.strip() if isinstance(label, str) else label
         if label is None or label == "":
             continue
         if label not in known:
@@ -141,9 +178,10 @@ def _row(record: Any, where: str) -> Row:
         labels[group] = label
     if not labels:
         raise TrainingError(f"{where} has no label; give it sentiment and/or toxicity")
-    return Row(record["text"], labels, _text(record, "source"))
+    return Row(_text(record, "text"), labels, _text(record, "source"))
 
 
 def _text(record: Any, field: str) -> str:
+    """A field that is text, as the stream reads it: half an emoji (a lone surrogate) is U+FFFD."""
     value = record.get(field)
-    return value if isinstance(value, str) else ""
+    return _SURROGATES.sub("\ufffd", value) if isinstance(value, str) else ""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from consumer.answer import Unanswerable
 from consumer.model import Engine
+from consumer.one_text import of_one_text
 from consumer.training.data import Row
 
 _CHUNK_ROWS = 1024  # bounds the memory of tokenised texts, and is plenty to fill every micro-batch
@@ -24,7 +25,10 @@ def predictions(
     predicted = []
     for start in range(0, len(rows), _CHUNK_ROWS):
         chunk = rows[start : start + _CHUNK_ROWS]
-        for row, answer in zip(chunk, engine.classify([engine.model_text(row.text) for row in chunk]), strict=True):
+        texts = [of_one_text(engine.model_text, row.text, named="cleaning") for row in chunk]
+        answers = iter(engine.classify([text for text in texts if not isinstance(text, Unanswerable)]))
+        for row, text in zip(chunk, texts, strict=True):
+            answer = text if isinstance(text, Unanswerable) else next(answers)
             scores = {} if isinstance(answer, Unanswerable) else engine.tag_groups.scores(answer)
             predicted.append(Prediction(row, scores))
         if on_progress:

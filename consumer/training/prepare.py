@@ -10,10 +10,18 @@ from typing import Any, TypeVar
 import numpy as np
 
 from consumer.training.data import assume_clean as assumed_clean
-from consumer.training.data import read_numbered
+from consumer.training.data import read_file
 from consumer.training.errors import TrainingError
 from consumer.training.prepare_markdown import markdown
-from consumer.training.prepare_merge import NEAR_HELD_OUT, Comment, Conflict, Drops, cleaned_comments, merged
+from consumer.training.prepare_merge import (
+    NEAR_HELD_OUT,
+    UNREADABLE,
+    Comment,
+    Conflict,
+    Drops,
+    cleaned_comments,
+    merged,
+)
 from consumer.training.prepare_report import InputFile, input_file, report_of
 from consumer.training.similar import groups_of_similar, similar_to_any
 from consumer.training.whole import whole_or_nothing
@@ -36,13 +44,15 @@ def prepare(
     assume_clean: Sequence[str] = (),
     seed: int = 42,
     on_step: Callable[[str], None] = lambda _: None,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Write {train,dev,test}.jsonl.gz, report.json and report.md to the new directory `output`; return the report.
 
     The shares are those of groups of near-duplicates, which stay together; a split that is given as a file needs none,
     and a `test_share` of 0 makes no test split. Rows of `files` without a toxicity label whose source is in
     `assume_clean` count as clean, in the training split alone: what is measured are labels people gave.
-    The same files, options and seed give the same bytes. `on_step` is told what is being done.
+    The same files, options and seed give the same bytes. `on_step` is told what is being done, `on_note` how
+    a file is read where that is not as usual.
     Raises TrainingError; `output` appears whole or not at all.
     """
     if output.exists():
@@ -59,9 +69,11 @@ def prepare(
         comments: list[Comment] = []
         for path in paths:
             on_step(f"reading and cleaning {path}")
-            rows = read_numbered(path)
-            inputs.append(input_file(path, role, len(rows)))
-            comments += cleaned_comments(rows, path, drops)
+            reading = read_file(path, on_note)
+            inputs.append(input_file(reading, role))
+            if reading.left_out:
+                drops[path, UNREADABLE] += len(reading.left_out)
+            comments += cleaned_comments(reading.rows, path, drops)
         kept, found = merged(comments, drops)
         conflicts.extend(found)
         return kept

@@ -1,14 +1,20 @@
 """The report of `prepare` as Markdown: a file to keep beside the data, and what the terminal shows."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from consumer.terminal.text import printable
+from consumer.training.data import odd_texts
+
 _SHARES_SHOWN = 8
+_MARKUP = re.compile(r"[\\`*\[\]<>|~&]|(?<!\w)_|_(?!\w)")
 
 
 def markdown(report: dict[str, Any]) -> str:
     """Return the report for a reader; every number of it is in report.json too."""
     splits, similar, conflicts = report["splits"], report["near_duplicates"], report["conflicts"]
+    files = report["files"]
     sections = [
         "# Prepared comments",
         *(f"**Warning:** {warning}" for warning in report["warnings"]),
@@ -16,10 +22,11 @@ def markdown(report: dict[str, Any]) -> str:
         _table(
             ["file", "for", "rows", "kept", "dropped"],
             (
-                [file["path"], file["role"], file["rows"], file["kept"], _counts(file["dropped"])]
-                for file in report["files"]
+                [_name(file["path"]), file["role"], file["rows"], file["kept"], _counts(file["dropped"])]
+                for file in files
             ),
         ),
+        *(f"{note}." for file in files for note in odd_texts(_name(file["path"]), file["unreadable"], file["cut"])),
         "## Splits",
         _table(["", *splits], _split_lines(splits)),
         "## Scripts and languages",
@@ -37,7 +44,7 @@ def markdown(report: dict[str, Any]) -> str:
         "## Provenance",
         f"Seed {report['seed']}, text cleaning version {report['cleaning_version']}.",
         _assumed(report["assumed_clean"]),
-        _table(["file", "sha256"], ([file["path"], file["sha256"]] for file in report["files"])),
+        _table(["file", "sha256"], ([_name(file["path"]), file["sha256"]] for file in files)),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -52,7 +59,7 @@ def _split_lines(splits: dict[str, Any]) -> Iterable[list[Any]]:
         for statistic in parts[0][unit]:
             yield [f"{unit}: {statistic}", *(part[unit][statistic] for part in parts)]
     for source in sorted({source for part in parts for source in part["sources"]}):
-        yield [f"source: {source or 'not named'}", *(part["sources"].get(source, 0) for part in parts)]
+        yield [f"source: {_name(source) or 'not named'}", *(part["sources"].get(source, 0) for part in parts)]
 
 
 def _balance(labels: dict[str, int], label: str) -> str:
@@ -65,22 +72,27 @@ def _counts(dropped: dict[str, int]) -> str:
 
 
 def _shares(shares: dict[str, float]) -> str:
-    shown = [f"{name} {share:.1%}" for name, share in list(shares.items())[:_SHARES_SHOWN]]
+    shown = [f"{_name(name)} {share:.1%}" for name, share in list(shares.items())[:_SHARES_SHOWN]]
     rest = len(shares) - len(shown)
     return ", ".join(shown + ([f"and {rest} more"] if rest else [])) or "unknown"
 
 
 def _conflict(example: dict[str, Any]) -> str:
-    places = ", ".join(f"{label} at {place}" for label, place in example["places"].items())
+    places = ", ".join(f"{label} at {_name(place)}" for label, place in example["places"].items())
     return f"* {example['group']}: {places}; {'kept ' + example['kept'] if example['kept'] else 'dropped'}"
 
 
 def _assumed(assumed: dict[str, Any]) -> str:
     if not assumed["sources"]:
         return ""
-    return f"{assumed['rows']} training rows of {', '.join(assumed['sources'])} were assumed to be clean."
+    return f"{assumed['rows']} training rows of {', '.join(map(_name, assumed['sources']))} were assumed to be clean."
 
 
 def _table(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
     rows = [header, ["---"] * len(header), *lines]
-    return "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+
+
+def _name(name: str) -> str:
+    """A name that came with the data: on one line, without what moves a cursor, and no Markdown in it."""
+    return _MARKUP.sub(r"\\\g<0>", printable(name))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from consumer.model.cleaning import clean
 from consumer.training.data import LABELS, NumberedRow, Row
 
+UNREADABLE = "cleaning fails"
 EMPTY = "empty after cleaning"
 DUPLICATE = "duplicate"
 OUTVOTED = "conflicting label, outvoted"
@@ -41,7 +42,10 @@ class Conflict(NamedTuple):
 
 
 def cleaned_comments(rows: Iterable[NumberedRow], file: Path, drops: Drops) -> list[Comment]:
-    """Return the rows with cleaned texts, without those that have nothing left to read, which `drops` then counts."""
+    """Return the rows with cleaned texts, without those that have nothing left to read, which `drops` then counts.
+
+    `read_file` has let pass no text that cannot be cleaned.
+    """
     comments = []
     for row, line, language in rows:
         text = clean(row.text)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from consumer.model.cleaning import CLEANING_VERSION
-from consumer.training.data import LABELS
+from consumer.training.data import LABELS, Reading
 from consumer.training.prepare_merge import Comment, Conflict, Drops
 from consumer.training.similar import SIMILARITY_THRESHOLD
 
@@ -28,12 +28,16 @@ class InputFile(NamedTuple):
     role: str
     sha256: str
     rows: int
+    unreadable: dict[int, str]
+    cut: list[int]
 
 
-def input_file(path: Path, role: str, rows: int) -> InputFile:
-    """Return what provenance needs to know of a file."""
-    with path.open("rb") as file:
-        return InputFile(path, role, hashlib.file_digest(file, "sha256").hexdigest(), rows)
+def input_file(reading: Reading, role: str) -> InputFile:
+    """Return what provenance needs to know of a file, and the lines that were left out or cut."""
+    with reading.path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    rows = len(reading.rows) + len(reading.left_out)
+    return InputFile(reading.path, role, digest, rows, reading.left_out, reading.cut)
 
 
 def report_of(

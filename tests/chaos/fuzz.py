@@ -5,12 +5,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import structlog
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from consumer.model.load import load_engine
+from tests.chaos.fuzz_files import file_targets
 from tests.chaos.fuzz_targets import CleaningEngine, Target, targets
 from tests.chaos.report import Report
 from tests.chaos.scenario import Options, main
@@ -32,7 +35,8 @@ def run(report: Report, options: Options) -> None:
     with ExitStack() as stack:
         stack.enter_context(quiet())
         server = stack.enter_context(serving(CleaningEngine()))
-        all_targets = targets(server, load_engine("bundled").model_text)
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        all_targets = [*targets(server, load_engine("bundled").model_text), *file_targets(folder)]
         for target in all_targets:
             examples, fault = fuzz(target, seconds / len(all_targets), options.seed)
             report.counted(**{target.name: examples})

@@ -2,6 +2,8 @@
 
 import html
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from consumer.model import cleaning
 from tests.chaos import fuzz
 from tests.chaos.fuzz_targets import Target
 from tests.chaos.scenario import Options, perform
+from tests.table_checks import check_loses_no_row, forgiving, miswritten_tables
 from tests.text_checks import check_cleaning
 from tests.text_strategies import texts
 
@@ -54,3 +57,9 @@ def test_a_cleaner_with_a_planted_fault_is_found(planted: Callable[[str], str]) 
     target = Target("cleaning", texts(), lambda text: check_cleaning(planted, text))
     examples, fault = fuzz.fuzz(target, PATIENCE_S, SEED)
     assert fault, f"not found in {examples} texts"
+
+
+def test_a_reader_that_loses_rows_is_found(tmp_path: Path) -> None:
+    target = Target("tables", miswritten_tables(), partial(check_loses_no_row, forgiving, tmp_path / "a.csv"))
+    examples, fault = fuzz.fuzz(target, PATIENCE_S, SEED)
+    assert fault, f"not found in {examples} tables"

@@ -1,5 +1,6 @@
 """Secrets from files, as Docker and Kubernetes give them: `NAME_FILE` names one."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,8 @@ def test_a_secret_is_the_content_of_the_file_that_env_file_names(empty_directory
     assert redis_url(load_settings()) == SECRET
 
 
-@pytest.mark.parametrize("content", [SECRET, SECRET + "\n", SECRET + "\r\n"])
-def test_one_line_break_at_the_end_is_not_part_of_the_secret(
+@pytest.mark.parametrize("content", [SECRET, SECRET + "\n", SECRET + "\r\n", "\ufeff" + SECRET + "\r\n"])
+def test_one_line_break_at_the_end_and_a_byte_order_mark_are_not_part_of_the_secret(
     content: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.write_bytes(content.encode())
@@ -57,9 +58,9 @@ def test_one_line_break_at_the_end_is_not_part_of_the_secret(
 
 
 def test_other_white_space_is_part_of_the_secret(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file.write_text("  two\n\n")
+    file.write_text("  two\t\n")
     monkeypatch.setenv("CACHE_SECRET_FILE", str(file))
-    assert load_settings().cache_secret.get_secret_value() == "  two\n"
+    assert load_settings().cache_secret.get_secret_value() == "  two\t"
 
 
 def test_the_environment_wins_over_env_file_for_files_too(
@@ -94,6 +95,11 @@ def test_an_empty_name_counts_as_not_set(empty: str, file: Path, monkeypatch: py
         (None, r"REDIS_URL_FILE names a file that cannot be read \(FileNotFoundError\)"),
         (b"", "REDIS_URL_FILE names a file that is empty"),
         (b"\n", "REDIS_URL_FILE names a file that is empty"),
+        (b"hunter2\n\n", "REDIS_URL_FILE names a file that holds several lines or a control character"),
+        (b"hunter2\rhunter3\r", "REDIS_URL_FILE names a file that holds several lines or a control character"),
+        (b"hunter2\0", "REDIS_URL_FILE names a file that holds several lines or a control character"),
+        ("hunter2\n".encode("utf-16"), "REDIS_URL_FILE names a file that is not UTF-8 text"),
+        (b"hunter2 " * 10_000, "REDIS_URL_FILE names a file that is larger than 65,536 bytes"),
         (b"hunter2\xff", "REDIS_URL_FILE names a file that is not UTF-8 text"),
         (b"hunter2", "REDIS_URL must begin with"),
     ],
@@ -114,6 +120,54 @@ def test_a_directory_is_no_file_with_a_secret(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("CACHE_SECRET_FILE", str(tmp_path))
     with pytest.raises(SettingsError, match="CACHE_SECRET_FILE names a file that cannot be read"):
         load_settings()
+
+
+def test_a_pipe_is_no_file_with_a_secret_and_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv("CACHE_SECRET_FILE", str(tmp_path / "pipe"))
+    with pytest.raises(SettingsError, match="CACHE_SECRET_FILE names a file that is a pipe or a device"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        (
+            "HTTP_TOKEN",
+            '"hunter2"',
+            r"HTTP_TOKEN has quotes around its value.*, or give it in a file that HTTP_TOKEN_FILE",
+        ),
+        ("HTTP_TOKEN", "'hunter2'", "HTTP_TOKEN has quotes around its value"),
+        (
+            "HTTP_TOKEN",
+            "hunter2\n",
+            "HTTP_TOKEN begins or ends with white space or a line break; remove it, or give it",
+        ),
+        ("KAFKA_SASL_PASSWORD", " hunter2", "KAFKA_SASL_PASSWORD begins or ends with white space"),
+        ("HTTP_TOKEN_FILE", "/run/hunter2\r\n", "HTTP_TOKEN_FILE begins or ends with white space or a line break"),
+        ("KAFKA_SASL_PASSWORD", "hunter2\nhunter3", "KAFKA_SASL_PASSWORD holds a line break or another control"),
+        (
+            "INPUT_TOPIC",
+            '"hunter2"',
+            r"INPUT_TOPIC has quotes around its value, which would be part of it; leave them out\.",
+        ),
+        ("KAFKA_EXTRA_CONFIG", "'{\"a\": 1}'", "KAFKA_EXTRA_CONFIG has quotes around its value"),
+        ("DELIVERY", '"exactly-once"', "DELIVERY has quotes around its value"),
+    ],
+)
+def test_what_is_left_around_a_value_in_the_environment_is_refused_and_not_quoted(
+    name: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=sentence) as raised:
+        load_settings()
+    assert "hunter" not in str(raised.value)
+
+
+def test_white_space_around_a_number_or_an_object_means_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_BATCH_RECORDS", "7\n")
+    monkeypatch.setenv("POLICY_REVIEW", '{"toxicity.toxic":\n 0.5}\n')
+    assert load_settings().max_batch_records == 7
 
 
 @pytest.mark.parametrize("place", ["environment", ".env"])

@@ -31,7 +31,7 @@ def test_jsonl_and_csv_plain_or_gzipped_say_the_same(tmp_path: Path) -> None:
         ("a.jsonl", b"\n\n", "holds no rows"),
         ("a.jsonl", b"\xff", "not UTF-8"),
         ("a.jsonl.gz", b"not gzip", "cannot be read"),
-        ("a.csv", b"comment,sentiment\na,positive\n", r'a\.csv:1 has no column "text"'),
+        ("a.csv", b"comment,sentiment\na,positive\n", r"a\.csv:1 has no column named text"),
         ("a.csv", b"text,sentiment\na,positive\nb,nice\n", r"a\.csv:3 has an unknown sentiment label"),
     ],
 )

@@ -40,6 +40,8 @@ def test_a_split_is_stratified_whole_and_described_by_its_report(tmp_path: Path)
             "role": "split",
             "sha256": sha256(file.read_bytes()).hexdigest(),
             "rows": 201,
+            "unreadable": {},
+            "cut": [],
             "kept": 201,
             "dropped": {},
         }

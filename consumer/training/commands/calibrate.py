@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from consumer.terminal.printing import say, tell
 from consumer.training.commands.common import err_console, need_extra, next_step, progress_bar, quoted, readable_errors
 from consumer.training.errors import TrainingError
 
@@ -30,7 +31,7 @@ def calibrate(
 
         if not model.is_dir():
             raise TrainingError(f"{model} is not a directory; calibrate what `moderate train fit` wrote")
-        rows = read_rows(data)
+        rows = read_rows(data, say)
         engine = load_engine(str(model), raw=True)
         with progress_bar("calibrate", len(rows)) as advance:
             predicted = predictions(engine, rows, advance)
@@ -38,12 +39,12 @@ def calibrate(
         written = write_calibration(model, calibrated.calibration)
         for group, (before, after) in calibrated.errors.items():
             temperature = written.temperatures[group]
-            typer.echo(f"{group}: temperature {temperature:.2f}, calibration error {before:.3f} → {after:.3f}")
+            tell(f"{group}: temperature {temperature:.2f}, calibration error {before:.3f} → {after:.3f}")
         for action, thresholds in (
             ("review", calibrated.calibration.review),
             ("reject", calibrated.calibration.reject),
         ):
             for name, score in thresholds.items():
-                typer.echo(f"{action} {name} at or above {score}")
+                tell(f"{action} {name} at or above {score}")
         err_console().print(f"wrote {model / 'calibration.json'}")
         next_step(f"moderate train evaluate {quoted(model)} --data TEST --report {quoted(str(model) + '-report')}")

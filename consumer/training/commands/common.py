@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from consumer.terminal import errors as terminal
+from consumer.terminal.printing import SafeConsole
+from consumer.terminal.text import printable
 from consumer.training.errors import TrainingError
 
 
@@ -37,7 +38,7 @@ def quiet_libraries() -> None:
 
 def err_console() -> Console:
     """Return a console for progress and advice, on standard error: standard output is for results."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return SafeConsole(stderr=True, soft_wrap=True)
 
 
 def quoted(path: object) -> str:
@@ -47,13 +48,13 @@ def quoted(path: object) -> str:
 
 def next_step(command: str) -> None:
     """Say what to do next; `command` has its paths quoted for a shell (`quoted`)."""
-    err_console().print(f"next: {escape(command)}")
+    err_console().print(f"next: {printable(command)}")
 
 
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error; what it yields takes the number of rows just done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err_console(), transient=True) as progress:
         task = progress.add_task(title, total=total)
         yield lambda done: progress.advance(task, done)

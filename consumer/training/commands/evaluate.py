@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
+from consumer.terminal.errors import complain
+from consumer.terminal.printing import SafeConsole, say
 from consumer.training.commands.common import err_console, need_extra, next_step, progress_bar, quoted, readable_errors
 
 EXIT_WORSE = 1
@@ -34,7 +34,7 @@ def evaluate(
         need_extra()
         from consumer.model import load_engine
         from consumer.training.bias import bias_tables
-        from consumer.training.data import read_rows
+        from consumer.training.data import odd_texts, read_file
         from consumer.training.errors import TrainingError
         from consumer.training.evaluation import compare as comparing
         from consumer.training.evaluation.report import measure, measure_trust, require_folder, write
@@ -46,12 +46,16 @@ def evaluate(
             raise TrainingError("--gate needs a model to compare with; name it with --compare")
         if report:
             require_folder(report)
-        rows = read_rows(data)
+        reading = read_file(data, say)
+        odd = odd_texts(str(data), reading.left_out, reading.cut)
+        for note in odd:
+            say(note)
+        rows = [numbered.row for numbered in reading.rows]
         engine = load_engine(model, backend="auto")
         other = load_engine(compare, backend="auto") if compare else None
         with progress_bar(f"measuring {model}", len(rows)) as on_progress:
             predicted = predictions(engine, rows, on_progress)
-        measured = measure(engine, predicted, data)
+        measured = measure(engine, predicted, data, odd)
         if other:
             with progress_bar(f"measuring {compare}", len(rows)) as on_progress:
                 measured["comparison"] = comparing.compare(predicted, predictions(other, rows, on_progress), other)
@@ -64,7 +68,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(measured, indent=2))
     else:
-        console = Console()
+        console = SafeConsole()
         for table in tables(measured):
             console.print(table)
         if not quick:
@@ -74,7 +78,7 @@ def evaluate(
         try:
             comparing.gate(measured["comparison"])
         except TrainingError as error:
-            err_console().print(f"[bold red]error:[/] {escape(str(error))}")
+            complain(str(error))
             raise typer.Exit(EXIT_WORSE) from error
     _advise(model, data, report)
 

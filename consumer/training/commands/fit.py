@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from consumer.terminal.printing import say
 from consumer.training.commands.common import (
     err_console,
     need_extra,
@@ -94,8 +95,8 @@ def fit(
         if tensorboard and find_spec("tensorboard") is None:
             raise TrainingError('--tensorboard needs the package: pip install "comment-moderation-stream[tensorboard]"')
         train_file, dev_file = _files(data, dev)
-        dev_rows = cleaned(read_rows(dev_file))
-        rows = without(cleaned(read_rows(train_file)), dev_rows)
+        dev_rows = cleaned(read_rows(dev_file, say))
+        rows = without(cleaned(read_rows(train_file, say)), dev_rows)
         weights = _weights(weight or ())
         named = {row.source for row in rows} | ({COUNTEREXAMPLES} if counterexamples else set())
         _require_sources("--weight", weights, named | ({FEEDBACK} if feedback else set()))
@@ -168,7 +169,7 @@ def _test_rows(data: Path) -> "list[Row]":
     from consumer.training.data import cleaned, read_rows
 
     test = data / "test.jsonl.gz"
-    return cleaned(read_rows(test)) if test.is_file() else []
+    return cleaned(read_rows(test, say)) if test.is_file() else []
 
 
 def _with_feedback(directory: Path, rows: "list[Row]", held_out: "list[Row]", seed: int) -> "list[Row]":

@@ -28,10 +28,11 @@ def prepare(
     """
     with readable_errors():
         need_extra()
-        from rich.console import Console
         from rich.markdown import Markdown
         from rich.markup import escape
 
+        from consumer.terminal.printing import SafeConsole, say
+        from consumer.terminal.text import printable
         from consumer.training.prepare import prepare as prepare_files
         from consumer.training.prepare_markdown import markdown
 
@@ -45,7 +46,8 @@ def prepare(
                 test_share=test_share,
                 assume_clean=assume_clean or (),
                 seed=seed,
-                on_step=lambda step: status.update(escape(step)),
+                on_step=lambda step: status.update(escape(printable(step))),
+                on_note=say,
             )
-    Console().print(Markdown(markdown(report)))
+    SafeConsole().print(Markdown(markdown(report)))
     next_step(f"moderate train fit {quoted(output)} --output MODEL")

@@ -1,5 +1,6 @@
 """An evaluation report as one page that needs no network and no scripts."""
 
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -9,6 +10,8 @@ from markupsafe import Markup
 
 from consumer.training.evaluation.plots import confusion_plot, reliability_plot, threshold_plot
 from consumer.training.evaluation.terminal import number
+
+_CODES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class PlainTable(NamedTuple):
@@ -21,12 +24,19 @@ class PlainTable(NamedTuple):
 
 def page(report: dict[str, Any]) -> str:
     """Return the report as HTML. Texts and names in it are escaped; the plots are inline SVG."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_without_codes
+    )
     environment.filters |= {"number": number, "percent": percent}
     template = environment.from_string((files(__package__) / "report.html.jinja").read_text(encoding="utf-8"))
     plots = {group: _plots(measured) for group, measured in report["groups"].items()}
     trust = {name: list(plain_tables(name, report[name])) for name in ("bias", "robustness") if name in report}
     return template.render(report=report, plots=plots, trust=trust)
+
+
+def _without_codes(value: Any) -> Any:
+    """A page is read on a terminal too, and a text that turns the line around misleads in a browser as well."""
+    return _CODES.sub("·", value) if type(value) is str else value  # not Markup: the plots are ours
 
 
 def percent(value: float | None) -> str:

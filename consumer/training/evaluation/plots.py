@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from consumer.terminal.text import printable
+
 _INK = "#010203"  # stands for the page's text colour, which is dark by day and light by night
 _BLUE, _GREEN, _AMBER, _RED = "#3b82f6", "#16a34a", "#d97706", "#dc2626"  # readable on white and on black
 _MOST_OPAQUE = 0.7  # a fuller cell would hide its number
@@ -34,6 +36,8 @@ _ELEMENT_ID = re.compile(r' id="[\w.]+_\d+"')  # nothing refers to them, and eve
 def confusion_plot(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Markup:
     """Return the confusion matrix: the wanted label down, the model's across, coloured by the share of its row."""
 
+    names = [printable(label) for label in labels]
+
     def draw(axes: Axes) -> None:
         for row, counts in enumerate(matrix):
             total = max(sum(counts), 1)
@@ -43,8 +47,8 @@ def confusion_plot(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Ma
                 axes.text(column + 0.5, row + 0.5, f"{count:,}\n{count / total:.0%}", ha="center", va="center")
         places = [position + 0.5 for position in range(len(labels))]
         axes.set(xlim=(0, len(labels)), ylim=(len(labels), 0), aspect="equal")
-        axes.set_xticks(places, labels)
-        axes.set_yticks(places, labels, rotation=90, va="center")
+        axes.set_xticks(places, names)
+        axes.set_yticks(places, names, rotation=90, va="center")
         axes.set(xlabel="the model says", ylabel="people say")
 
     return _svg("Confusion matrix", draw)

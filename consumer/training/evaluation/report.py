@@ -24,8 +24,11 @@ SCHEMA = 1
 """Raised by every change after which a reader of report.json would have to change."""
 
 
-def measure(engine: Engine, predicted: Sequence[Prediction], data: Path) -> dict[str, Any]:
-    """Return the figures of `engine` per tag group, whole and in slices; `predicted` are its answers to `data`.
+def measure(
+    engine: Engine, predicted: Sequence[Prediction], data: Path, odd_texts: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the figures of `engine` per tag group, whole and in slices; `predicted` are its answers to `data`, and
+    `odd_texts` says which of its lines were left out or cut.
 
     Raises TrainingError when no answered row has a label of the model's tag groups.
     """
@@ -42,6 +45,7 @@ def measure(engine: Engine, predicted: Sequence[Prediction], data: Path) -> dict
             "file": str(data),
             "sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
             "rows": len(predicted),
+            "odd_texts": list(odd_texts),
             "unanswerable": sum(not prediction.scores for prediction in predicted),
         },
         "groups": {group: _measured(answers) for group, answers in groups.items()},
