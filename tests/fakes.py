@@ -22,6 +22,9 @@ def record(value: bytes | None, offset: int = 0, partition: int = 0, key: bytes 
     return Record("comments", partition, offset, 1_700_000_000_000, key, value, (("traceparent", b"00-a-b-01"),))
 
 
+LONGEST_SEEN = 5_000
+
+
 class WordEngine:
     """Finds a text toxic when it says "awful" and cannot answer one that says "poison"; each text costs
     `seconds_per_text`."""
@@ -64,7 +67,7 @@ def _answer(text: str) -> Answer | Unanswerable:
     if "poison" in text:
         return Unanswerable("the text makes the model fail")
     toxic = 0.99 if "awful" in text else 0.01
-    return Answer((0.2, 0.3, 0.5, toxic), truncated=len(text) > 5_000)
+    return Answer((0.2, 0.3, 0.5, toxic), truncated=len(text) > LONGEST_SEEN)
 
 
 class DictCache:

@@ -122,8 +122,9 @@ def load_engine(
 def _languages(config: Any) -> list[str]:
     """The languages that a model's config declares; none where it declares none, or not as a list of names."""
     declared = getattr(config, "languages", None)
-    named = isinstance(declared, list) and all(isinstance(language, str) for language in declared)
-    return declared if named else []
+    if isinstance(declared, list) and all(isinstance(language, str) for language in declared):
+        return declared
+    return []
 
 
 def check_cleaning(config: Any, model: str) -> None:

@@ -23,7 +23,7 @@ from tests.pipeline_bench import Bench
 from tests.text_checks import check_cleaning, check_in_time
 from tests.text_strategies import texts
 
-Check = Callable[[Any], None]
+Check = Callable[[Any], object]
 
 
 class Target(NamedTuple):

@@ -99,11 +99,14 @@ def test_fields_that_do_not_fit_are_counted_and_said_once_and_the_comment_is_tag
     assert set(said[0]["fields"]) == {"language", "author_id"}
 
 
-def test_the_cut_of_a_text_is_told_by_its_event_alone_and_not_kept_with_the_answer() -> None:
+def test_the_cut_of_a_text_is_told_by_its_event_alone_and_not_kept_with_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.fakes.LONGEST_SEEN", 10**6)
     cache = DictCache()
     bench = Bench(cache)
-    blanks = "a" + " " * MAX_TEXT_CHARACTERS + "b"
-    bench.run(bench.batch(json.dumps({"id": "long", "text": blanks}).encode()), bench.texts("a"))
+    longer, beginning = "ab " * MAX_TEXT_CHARACTERS, ("ab " * MAX_TEXT_CHARACTERS)[:MAX_TEXT_CHARACTERS]
+    bench.run(bench.batch(*(json.dumps({"id": text[:9], "text": text}).encode() for text in (longer, beginning))))
     assert [event.truncated for event in bench.checkpoint.events()] == [True, False]
     assert not any(answer.truncated for answer in cache.answers.values())
 
