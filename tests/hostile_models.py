@@ -172,12 +172,17 @@ def _no_network(*_arguments: object, **_options: object) -> NoReturn:
     os._exit(70)  # an exception might be caught by the one who tries
 
 
-def _load_all(models: Iterable[str]) -> None:
-    from consumer.model import ModelError, load_engine
-
+def cut_off_network() -> None:
+    """End this process at the first connection that anybody in it tries."""
     for name in ("connect", "connect_ex", "sendto"):
         setattr(socket.socket, name, _no_network)
     socket.getaddrinfo = _no_network
+
+
+def _load_all(models: Iterable[str]) -> None:
+    from consumer.model import ModelError, load_engine
+
+    cut_off_network()
     for model in models:
         try:
             engine = load_engine(model, device="cpu", dtype="float32")

@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,17 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, s
             yield made(name, refused)
 
     return load_without_network(list(directories()))
+
+
+def test_a_loader_that_asked_the_hub_would_be_found() -> None:
+    planted = (
+        "import huggingface_hub.constants; from tests.hostile_models import cut_off_network; cut_off_network()\n"
+        "huggingface_hub.constants.HF_HUB_OFFLINE = False\n"
+        "try: huggingface_hub.file_exists('evil/model', 'config.json')\n"
+        "except Exception: pass"
+    )
+    run = subprocess.run([sys.executable, "-c", planted], capture_output=True, text=True, timeout=100, check=False)
+    assert run.stderr.endswith("a connection was tried\n")
 
 
 @pytest.mark.parametrize("name", KERNELS)
