@@ -5,7 +5,6 @@ What a model learned holds only for texts cleaned the same way, so the version b
 
 import re
 import unicodedata
-from itertools import islice
 
 from consumer.model.disguise import undisguise
 from consumer.model.emoji_names import named
@@ -24,6 +23,7 @@ _LINK = re.compile(r"[hHwW](?:(?<=[hH])[tT]{2}[pP][sS]?://|(?<!\w[wW])(?<=[wW])[
 # A row of mentions says no more than one does, and some replies begin with fifty of them.
 _MENTION = re.compile(r"@(?![uU][sS][eE][rR]\b)")
 _MENTIONS = re.compile(r"@(?<![\w@]@)\w+(?:\s+@\w+)*")
+_MOST_MENTIONS = 300  # rows of them; more only lose their signs
 _INVISIBLE = (
     r"\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # control characters that are not white space
     r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164"
@@ -40,15 +40,22 @@ _NOT_SHOWN = re.compile(
 _NO_LETTER = re.compile(
     rf"[{_INVISIBLE}\u20e3\xa9\xae\u200d\u2122-\u2bff\u3030-\u303d\u3297-\u3299\U0001f000-\U0010ffff]"
 )
-# What NFKC is slow at. It puts marks in order by insertion: 20,480 of them took 1.6 s. Thirty in a row are more than
-# any language writes (Stream-Safe Text Format, UAX 15). And signs that stand for up to eighteen letters take 1 µs each.
-_TWO_MARKS = {"\u0344": "\u0308\u0301", "\u0f73": "\u0f71\u0f72", "\u0f75": "\u0f71\u0f74", "\u0f81": "\u0f71\u0f80"}
-_MARK = "".join(chr(point) for point in range(0x10000) if unicodedata.combining(chr(point))) + "\U00010000-\U0010ffff"
+# NFKC takes up to 1 µs for a character that it changes, a table 0.06. So each is looked up before NFKC sees the text.
+_PLAIN_FORMS = {
+    point: form
+    for block in ((0xA0, 0x3400), (0xF900, 0x10000), (0x10780, 0x107C0), (0x1D100, 0x1F300), (0x2F800, 0x2FA20))
+    for point in range(*block)
+    if (form := unicodedata.normalize("NFKC", chr(point))) != chr(point)
+}
+_OTHER_FORM = re.compile(
+    f"[{''.join(chr(point) for point in _PLAIN_FORMS if point < 0x10000)}\U00010780-\U0001f2ff\U0002f800-\U0002fa1f]"
+)
+# And NFKC puts marks in order by insertion: 20,480 of them took 0.4 s. Thirty in a row are more than any language
+# writes (Stream-Safe Text Format, UAX 15).
+_MARK = "".join(chr(point) for point in range(0x10000) if unicodedata.combining(chr(point))) + "\U00010000-\U0001e94f"
 _MAYBE_MARKS = re.compile(f"[{_MARK}](?<![{_MARK}]{{2}})[{_MARK}]{{30,}}")
 _MOST_MARKS = 30
 _MARK_CLASSES = re.compile(rb"[^\0]{31,}")
-_DENSE = re.compile("[\u3300-\u33ff\ufdf0-\ufdff\U0001d15e-\U0001d164\U0001d1bb-\U0001d1c0]")
-_MOST_DENSE = 1_000
 
 
 def clean(text: str) -> str:
@@ -62,21 +69,21 @@ def clean(text: str) -> str:
     has none; invisible characters go, words in disguise are written plainly (`disguise`) and white space is collapsed.
     """
     text, levels = text[:MAX_TEXT_CHARACTERS], _DEEPEST_NESTING
-    undisguised = None
     while True:
         if _is_plain(text):
             cleaned = undisguise(text)
         else:
-            read = text
-            while levels and (inner := unfolded(read)) != read:
-                read, levels = inner, levels - 1
+            inner = text
+            while levels and (unfolded_once := unfolded(inner)) != inner:
+                inner, levels = unfolded_once, levels - 1
             if not levels:
                 # What is escaped deeper stays unread: without these two characters nothing unfolds any more.
-                read = read.replace("&", " ").replace("\\", " ")
-            read = _folded(read)
+                inner = inner.replace("&", " ").replace("\\", " ")
+            normal = _normal(inner)
             # Before blanks are collapsed: two of them part "s p a c e d  o u t" into words.
-            cleaned = read if read == undisguised else " ".join(undisguise(read).split())
-            undisguised = cleaned if cleaned == read else None  # so that no text is looked through twice
+            cleaned = " ".join(undisguise(_in_words(normal)).split())
+            if cleaned == normal and "&" not in cleaned and "\\u" not in cleaned:
+                return cleaned  # every step would leave it as it is
         if cleaned == text:
             return text
         text = cleaned
@@ -96,29 +103,25 @@ def _has_link(text: str, small: str) -> bool:
     return ("://" in small or "www." in small) and _LINK.search(text) is not None
 
 
-def _folded(text: str) -> str:
-    if not text.isascii():
-        text = _plain(text)
-    elif not text.isprintable():
-        text = _NOT_SHOWN.sub("", text)
+def _normal(text: str) -> str:
+    """Return the text in NFKC, with runs of marks that are too long for any language cut short."""
+    if text.isascii():
+        return text
+    if _OTHER_FORM.search(text):
+        text = text.translate(_PLAIN_FORMS)[:MAX_TEXT_CHARACTERS]  # one character can become eighteen
+    return unicodedata.normalize("NFKC", _MAYBE_MARKS.sub(_with_fewer_marks, text))[:MAX_TEXT_CHARACTERS]
+
+
+def _in_words(text: str) -> str:
+    """Return the text without what no reader sees, and with words for emoji, links and mentions."""
+    if not (text.isascii() and text.isprintable()) and _NO_LETTER.search(text):
+        text = named(_NOT_SHOWN.sub("", text))
     if "://" in text or "www." in text.lower():
         text = _LINK.sub("http", text)
     if "@" in text:
-        text = _MENTIONS.sub("@user", text)
-    return text
-
-
-def _plain(text: str) -> str:
-    if not unicodedata.is_normalized("NFKC", text):
-        for sign, marks in _TWO_MARKS.items():
-            text = text.replace(sign, marks)
-        text = _MAYBE_MARKS.sub(_with_fewer_marks, text)
-        if len(text) > _MOST_DENSE and (last := next(islice(_DENSE.finditer(text), _MOST_DENSE - 1, None), None)):
-            text = text[: last.end()] + _DENSE.sub("", text[last.end() :])
-        text = unicodedata.normalize("NFKC", text)[:MAX_TEXT_CHARACTERS]
-    if not (text.isascii() and text.isprintable()) and _NO_LETTER.search(text):
-        text = named(_NOT_SHOWN.sub("", text))[:MAX_TEXT_CHARACTERS]
-    return text
+        mentioned, rows = _MENTIONS.subn("@user", text, _MOST_MENTIONS)
+        text = mentioned if rows < _MOST_MENTIONS else text.replace("@", " ")
+    return text[:MAX_TEXT_CHARACTERS]
 
 
 def _with_fewer_marks(run: re.Match[str]) -> str:

@@ -9,9 +9,9 @@ import re
 from itertools import islice
 from string import ascii_letters
 
-_MOST = 1_000
+_MOST = 300
 """Places where one rule reads each word by itself. A text with more is none that a person wrote: there the rule takes
-all words alike, at a hundredth of the time."""
+all words alike, in a fraction of the time."""
 
 # At least three separators of one kind between single characters: "e.g." and "3-2" are no disguise, "i d i o t" is.
 _SPACED = re.compile(r"(?<![\w.*_-])[^\W\d_](?P<separator>[ .*_-])(?:[^\W_](?P=separator)){2,}[^\W_](?![\w*_(-])")

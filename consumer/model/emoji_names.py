@@ -11,7 +11,7 @@ import emoji
 
 JOINER = "\u200d"
 _LEFT_OUT = re.compile(r"[\ufe0f\U0001f3fb-\U0001f3ff\U000e0000-\U000e0fff]")  # what a cleaned text has no longer
-_MOST = 1_000  # emoji that get their names, in one text
+_MOST = 500  # emoji that get their names, in one text
 
 _NAMES = {
     sign: f" {data['en'].strip(':').replace('_', ' ')} "
@@ -29,7 +29,7 @@ _REPEATED = re.compile(r"([\u2600-\u27bf\U0001f300-\U0001faff])\1+")
 def named(text: str) -> str:
     """Return `text` with each emoji as its name between blanks, a row of the same as one; other joiners go.
 
-    What comes after the first thousand characters of emoji is left out, as names are long.
+    What comes after the first 500 characters of emoji is left out, as names are long.
     """
     left = _MOST
 
@@ -46,7 +46,7 @@ def named(text: str) -> str:
 
 
 def _at_most(signs: re.Pattern[str], written: Callable[[re.Match[str]], str], text: str) -> str:
-    """Replace what the pattern matches; what it matches later than a thousand times is left out."""
+    """Replace what the pattern matches; what it matches later than 500 times is left out."""
     text, count = signs.subn(written, text, _MOST)
     return signs.sub("", text) if count == _MOST else text
 

@@ -14,6 +14,7 @@ LANGUAGE_VERSION = 1
 """Raised by every change that alters what `other_language_score` returns for some text."""
 
 _JUDGED_CHARACTERS = 2000
+_READ_CHARACTERS = 3 * _JUDGED_CHARACTERS  # as many are left where no more than two of three are accents
 _WORD = re.compile(r"(?<![#@\w])[^\W\d_]+")  # neither mentions nor hashtags, which are glued together in any language
 _FROM_CLEANING = frozenset({"user", "http", "rt"})  # what stands in every language after cleaning
 _LATIN_END = "\u024f"
@@ -48,7 +49,7 @@ def other_language_score(text: str) -> float:
     """
     words = _words()
     if not text.isascii():
-        text = _without_accents(text)
+        text = _without_accents(text[:_READ_CHARACTERS])
     found = [word for word in _WORD.findall(text[:_JUDGED_CHARACTERS].lower()) if word not in _FROM_CLEANING]
     if not found:
         return 0.0
