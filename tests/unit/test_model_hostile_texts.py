@@ -61,7 +61,7 @@ def test_any_text_is_normalised_tokenised_and_cut_into_words_in_time(tokenizer: 
     model_text = check_in_time(lambda raw: normalise(clean(raw)), text)
     [encoded] = encode(tokenizer, [model_text], pad_id=0)
     assert isinstance(encoded, Encoded)
-    encoding = check_in_time(tokenizer.encode, model_text, most_seconds=0.2)  # in Rust, without the interpreter's lock
+    encoding = check_in_time(tokenizer.encode, model_text, most_seconds=0.4)  # in Rust, without the interpreter's lock
     assert encoding.ids == encoded.ids == tokenizer.encode(clean(text)).ids
     for word in _words(encoding, model_text, [1.0] * len(encoding.ids)):
         assert word.text == model_text[word.start : word.end].strip()
@@ -97,7 +97,7 @@ def test_a_number_of_any_length_in_any_digits_does_not_make_cleaning_raise(text:
     ids=ascii,
 )  # fmt: skip
 def test_texts_that_were_slow_are_not(unit: str) -> None:
-    """With limits of 40 ms; the first three took 1.1, 1.1 and 1.6 s for the longest text."""
+    """The first three took 1.1, 1.1 and 1.6 s for the longest text."""
     for text in (repeated(unit), repeated(unit, before="x"), repeated(unit, after="/")):
         check_cleaning(clean, text)
 
