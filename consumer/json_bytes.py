@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -16,6 +16,7 @@ _HALF = re.compile(b"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 """An escaped half of a surrogate pair that stands alone."""
 _BLANK = " \t\n\r"
 _BLANKS = re.compile(f"[{_BLANK}]*")
+_STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}:]', re.DOTALL)
 _AS_WRITTEN: dict[str, Any] = {"parse_int": str, "parse_float": str, "parse_constant": str, "strict": False}
 """Of more than 4,300 digits Python refuses to read numbers."""
 _DECODER = json.JSONDecoder(**_AS_WRITTEN)
@@ -49,29 +50,62 @@ def parsed(validate: Callable[[bytes], T], value: bytes) -> tuple[T, bytes]:
     try:
         return validate(value), value
     except ValueError:
-        mended = _with_whole_characters(value)
+        mended = with_whole_characters(value)
         if mended == value:
             raise
     return validate(mended), mended
 
 
-def _with_whole_characters(value: bytes) -> bytes:
-    """Escaped backslashes stand aside meanwhile as NULs, which JSON has none of, so that they begin no escape."""
+def with_whole_characters(value: bytes) -> bytes:
+    """JSON with U+FFFD in the place of each half of a surrogate pair that stands alone.
+
+    Escaped backslashes stand aside meanwhile as NULs, which JSON has none of, so that they begin no escape.
+    """
     if b"\0" in value:
         return value
     return _HALF.sub(rb"\\ufffd", value.replace(rb"\\", b"\0\0")).replace(b"\0\0", rb"\\")
 
 
-def refuse_doubled(value: bytes, names: Container[str]) -> None:
-    """Raise `DoubledMemberError` where `value`, which is a JSON object, has one of these names twice."""
-    outermost: Members = []
+class Once:
+    """Names of members, of ASCII letters, of which each may stand once in the outermost object of a JSON text."""
 
-    def keep(members: Members) -> None:
-        nonlocal outermost
-        outermost = members  # Python's decoder ends with the outermost object
+    def __init__(self, *names: str) -> None:
+        self._names = frozenset(names)
+        self._plain = [f'"{name}"'.encode() for name in names]
+        spelled = ("".join(f"(?:{letter}|\\\\u00{ord(letter):02x})" for letter in name) for name in names)
+        self._escaped = re.compile(f'"(?:{"|".join(spelled)})"'.encode(), re.IGNORECASE)
 
-    json.JSONDecoder(object_pairs_hook=keep, **_AS_WRITTEN).decode(value.decode())
-    refuse_doubled_member(outermost, names)
+    def check(self, value: bytes) -> None:
+        """Raise `DoubledMemberError` where `value`, which is a JSON object, has one of the names twice.
+
+        Its members are gone through only where its bytes have a name twice, at any depth, or escaped: others take
+        0.3 µs.
+        """
+        if max(map(value.count, self._plain)) <= 1 and not (
+            b"\\u00" in value and any(b"\\" in name for name in self._escaped.findall(value))
+        ):
+            return
+        seen = set()
+        for name in _outermost_names(value.decode()):
+            if name in seen and name in self._names:
+                raise DoubledMemberError(name)
+            seen.add(name)
+
+
+def _outermost_names(text: str) -> Iterator[str]:
+    """The names in the outermost object, each as often as it stands there. Nothing is made of the values, and other
+    threads have their turn meanwhile, which Python's decoder does not let them."""
+    depth, string = 0, ""
+    for token in _STRUCTURE.finditer(text):
+        kind = token[0][0]
+        if kind in "{[":
+            depth += 1
+        elif kind in "}]":
+            depth -= 1
+        elif depth == 1 and kind == ":":
+            yield _DECODER.decode(string)
+        else:
+            string = token[0]
 
 
 def refuse_any_doubled(value: bytes) -> None:

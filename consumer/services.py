@@ -98,7 +98,9 @@ def share_model(
     stack.callback(services.stop_server)  # before the batcher is closed: requests that came are still answered
     labels = full_names(engine.tag_groups.label_names())
     services.batcher = batcher
-    services.predictor = Predictor(batcher, cache, cache_key, judge, labels, engine.languages)
+    predictor = Predictor(batcher, cache, cache_key, judge, labels, engine.languages)
+    stack.callback(predictor.close)
+    services.predictor = predictor
     services.metrics.watch_queue(lambda: batcher.waiting_texts)
     services.health.watch(batcher.vitals)
     return batcher

@@ -11,8 +11,7 @@ from pydantic_core import core_schema
 from schemas.timestamp import Timestamp
 
 MAX_TEXT_CHARACTERS = 20_480
-"""So many of a text's characters are cleaned and judged, white space around it not counted. A longer text is no fault:
-its event says `truncated`."""
+"""So many of a text's characters are cleaned and judged. A longer text is no fault: its event says `truncated`."""
 MAX_ID_CHARACTERS = 256
 MOST_ID = 10**20 - 1
 """The largest number that is taken for an id: 20 digits, which every unsigned 64-bit number fits into."""
@@ -47,8 +46,8 @@ Text = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1),
     Field(
-        description=f"What the person wrote. Of a longer text the first {MAX_TEXT_CHARACTERS:,} characters are judged, "
-        "not counting white space around it.",
+        description=f"What the person wrote. Of a longer text the first {MAX_TEXT_CHARACTERS:,} characters are judged; "
+        "towards these a run of blanks counts as one, and a run of characters that nobody sees as none.",
         # JSON Schema cannot trim, so it needs the pattern to refuse a text of white space alone.
         json_schema_extra={"pattern": r"\S"},
     ),

@@ -1,7 +1,7 @@
 """The rows of a table, each with the line where it began. A row is never lost: it comes out, or an error names it.
 
-The standard library's `csv` in its strict mode reads them a row at a time and raises for a quote that never closes; what
-is added here is the line where that quote began.
+The standard library's `csv` in its strict mode reads them a row at a time and raises for a quote that never closes;
+what is added here is the line where that quote began.
 """
 
 import csv

@@ -11,7 +11,13 @@ from pydantic_core import from_json
 
 from consumer.http.errors import ApiError
 from consumer.http.perspective_errors import invalid_request, shown
-from consumer.json_bytes import DoubledMemberError, parsed, refuse_any_doubled
+from consumer.json_bytes import (
+    BYTE_ORDER_MARK,
+    DoubledMemberError,
+    parsed,
+    refuse_any_doubled,
+    with_whole_characters,
+)
 from schemas import MAX_TEXT_CHARACTERS
 
 ScoreType = Literal["PROBABILITY"]
@@ -25,6 +31,8 @@ MAX_JSON5_BYTES = 65_536
 """Far more than a person writes by hand. Programs send JSON, and 4 MiB of anything else would hold up every other
 caller for 0.4 s."""
 
+_JSON5_APART = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|//[^\n\r\u2028\u2029]*|/\*.*?\*/""", re.DOTALL)
+"""Strings and comments; a colon elsewhere stands behind a name, so that names which stand twice can be counted."""
 _strict_json = partial(from_json, allow_inf_nan=False)
 
 
@@ -178,26 +186,34 @@ def _json(body: bytes) -> Any:
         _refuse_doubled(body)
         return value
     try:
+        body = with_whole_characters(body.removeprefix(BYTE_ORDER_MARK))
         value = pyjson5.decode_utf8(body if len(body) <= MAX_JSON5_BYTES else b"")
     except (pyjson5.Json5Exception, UnicodeDecodeError):
         raise invalid_request("The request's body is not JSON; send a JSON object in UTF-8.") from None
-    _check_parts(value)
+    if _check_parts(value) < _JSON5_APART.sub("", body.decode()).count(":"):
+        raise invalid_request(
+            "Invalid JSON payload received. A name stands twice, and readers differ in which of the two counts; send "
+            "it once."
+        )
     return value
 
 
-def _check_parts(value: Any) -> None:
-    """Raise `ApiError` for a request of many parts before anything is made of them."""
-    left = MAX_PARTS
+def _check_parts(value: Any) -> int:
+    """How many members its objects have. Raises `ApiError` for a request of many parts before anything is made of
+    them."""
+    left, members = MAX_PARTS, 0
     unseen = [value]
     while unseen:
         node = unseen.pop()
         if isinstance(node, dict | list):
             left -= len(node)
+            members += len(node) if isinstance(node, dict) else 0
             if left < 0:
                 raise invalid_request(
                     f"The request has more than {MAX_PARTS:,} members and list items; one comment needs a few."
                 )
             unseen.extend(node.values() if isinstance(node, dict) else node)
+    return members
 
 
 def _refuse_doubled(body: bytes) -> None:

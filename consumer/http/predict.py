@@ -1,5 +1,6 @@
 """`POST /predict`: texts in, the tags and the decision that the stream would give them out."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
@@ -7,7 +8,7 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from consumer.http.errors import MODEL_RETRY_S, ApiError, ErrorBody, readable_problems
-from consumer.json_bytes import DoubledMemberError, parsed, refuse_doubled
+from consumer.json_bytes import DoubledMemberError, Once, parsed
 from consumer.predictor import Predictor
 from consumer.services import Services
 from consumer.settings import Settings
@@ -17,6 +18,9 @@ from schemas.tagged import EXAMPLE_TAGGED
 
 MAX_TEXTS = 256
 JSON = "application/json"
+SMALL_BODY_BYTES = 65_536
+
+_ONCE = Once("text", "texts")
 
 TimeoutHeader = Annotated[
     int, Header(alias="X-Request-Timeout-Ms", ge=1, description="Milliseconds to wait, at most HTTP_TIMEOUT_MS.")
@@ -96,7 +100,9 @@ def predict_router(settings: Settings, services: Services) -> APIRouter:
         Nothing is stored or published. Texts of concurrent callers are classified together, and a text that the stream
         or another caller has had is answered from the cache.
         """
-        texts = texts_of(await request.body())
+        body = await request.body()
+        # A large body is read beside the other callers.
+        texts = texts_of(body) if len(body) <= SMALL_BODY_BYTES else await asyncio.to_thread(texts_of, body)
         timeout_s = min(timeout_ms, settings.http_timeout_ms) / 1000
         predictions = await predictions_for(services, texts, timeout_s)
         # To bytes at once: FastAPI would validate and convert once more what is valid already.
@@ -109,7 +115,7 @@ def texts_of(body: bytes) -> list[str]:
     """The texts in a request, whatever its Content-Type: `curl -d` sends another one. Raises `ApiError`."""
     try:
         asked, body = parsed(PredictRequest.model_validate_json, body)
-        refuse_doubled(body, PredictRequest.model_fields)
+        _ONCE.check(body)
     except ValidationError as error:
         raise ApiError(422, readable_problems(error.errors(include_input=False, include_url=False))) from None
     except DoubledMemberError as error:

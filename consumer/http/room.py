@@ -47,8 +47,8 @@ def connections_that_fit(wanted: int) -> int:
 
     Raises `SettingsError` where it leaves room for next to none.
     """
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     beside = RESERVED + BACKLOG + OTHER_DESCRIPTORS
+    soft = _open_files_for(wanted + beside)
     if soft == resource.RLIM_INFINITY or soft >= wanted + beside:
         return wanted
     if soft < LEAST_CONNECTIONS + beside:
@@ -63,6 +63,16 @@ def connections_that_fit(wanted: int) -> int:
         warning=f"This process may open {soft} files (ulimit -n); raise that limit to {wanted + beside}.",
     )
     return soft - beside
+
+
+def _open_files_for(needed: int) -> int:
+    """How many files this process may open, after its own limit was raised to what is needed; macOS begins with 256."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return soft
+    raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    return raised
 
 
 class Room:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from queue import Empty, Full, Queue
 from threading import Thread
 from typing import NamedTuple
@@ -41,8 +41,8 @@ class _Waiting(NamedTuple):
 def open_corrections(settings: Settings, stack: ExitStack) -> Callable[[Feedback], "Future[None]"]:
     """What publishes a correction, from any thread, until `stack` is closed; it returns at once.
 
-    The future is done when every in-sync replica has the correction. Within about `ACKNOWLEDGED_WITHIN_S` it raises
-    `NotTakenError` where Kafka does not take it, which ends nothing but this correction.
+    The future is done when every in-sync replica has the correction. Within some 11 s, the first time,
+    or 6 s it raises `NotTakenError` where Kafka does not take it, which ends nothing but this correction.
     """
     corrections = _Corrections(settings)
     stack.callback(corrections.close)
@@ -75,7 +75,8 @@ class _Corrections:
 
     def close(self) -> None:
         """Publish what waits still, and end."""
-        self._waiting.put(None)
+        with suppress(Full):  # then the thread has ended by itself, or hangs
+            self._waiting.put(None, timeout=ACKNOWLEDGED_WITHIN_S)
         self._thread.join(2 * ACKNOWLEDGED_WITHIN_S)
 
     def _work(self) -> None:

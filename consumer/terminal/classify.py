@@ -9,13 +9,15 @@ from rich.text import Text
 
 from consumer.answer import Unanswerable
 from consumer.errors import ReaderError
-from consumer.loading import load_model
+from consumer.loading import LoadedModel, load_model
 from consumer.model.explain import Explanation, explain
+from consumer.one_text import of_one_text
 from consumer.settings import Settings
 from consumer.terminal.display import ACTION_STYLES, shortened
 from consumer.terminal.explanation import as_fields, as_text
 from consumer.terminal.printing import SafeConsole
 from consumer.terminal.text import json_line, printable
+from consumer.text_limit import judged_part
 
 
 def classify_texts(settings: Settings, texts: Sequence[str], *, as_json: bool, explained: bool = False) -> None:
@@ -28,10 +30,15 @@ def classify_texts(settings: Settings, texts: Sequence[str], *, as_json: bool, e
     engine, policy = load_model(settings.model_copy(update=explainable) if explained else settings)
     table = Table("text", "tags", "decision", "why")
     explanations: list[tuple[str, list[Explanation]]] = []
-    model_texts = [engine.model_text(text) for text in texts]
-    for text, model_text, answer in zip(texts, model_texts, engine.classify(model_texts), strict=True):
+    parts = [judged_part(text) for text in texts]
+    model_texts = [_model_text(engine, judged) for judged, _ in parts]
+    for text, (_, is_cut), model_text, answer in zip(
+        texts, parts, model_texts, engine.classify(model_texts), strict=True
+    ):
         if isinstance(answer, Unanswerable):
-            raise ReaderError(f"The model fails on the text {shortened(text)!r}: {answer.detail}.")
+            raise _fails(text, answer)
+        if is_cut:
+            answer = answer._replace(truncated=True)
         tags = engine.tag_groups.tags(answer)
         decision = policy.decide(tags)
         if explained:
@@ -64,3 +71,15 @@ def classify_texts(settings: Settings, texts: Sequence[str], *, as_json: bool, e
         console.print(table)
         for model_text, groups in explanations:
             console.print(as_text(model_text, groups))
+
+
+def _model_text(engine: LoadedModel, text: str) -> str:
+    """The text as the model sees it. Raises `ReaderError` where cleaning fails on it."""
+    ready = of_one_text(engine.model_text, text, named="cleaning")
+    if isinstance(ready, Unanswerable):
+        raise _fails(text, ready)
+    return ready
+
+
+def _fails(text: str, why: Unanswerable) -> ReaderError:
+    return ReaderError(f"The model fails on the text {shortened(text)!r}: {why.detail}.")

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from consumer.files import InputFile, open_input
 from consumer.terminal.printing import say
+from schemas.comment import MOST_ID
 
 OPTIONAL_COLUMNS = ("author_id", "thread_id", "language", "created_at")
-MAX_ID_CHARACTERS = 20
-"""Of an integer; a longer one is no id."""
+MOST_DIGITS = len(str(-MOST_ID))
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -63,6 +63,10 @@ def _key(value: bytes) -> bytes | None:
     except (ValueError, RecursionError):
         return None
     comment_id = parsed.get("id") if isinstance(parsed, dict) else None
-    if not isinstance(comment_id, str) or (isinstance(comment_id, _Digits) and len(comment_id) > MAX_ID_CHARACTERS):
+    if not isinstance(comment_id, str) or (isinstance(comment_id, _Digits) and len(comment_id) > MOST_DIGITS):
         return None
+    if isinstance(comment_id, _Digits):  # -0 is 0
+        comment_id = str(int(comment_id))
+        if abs(int(comment_id)) > MOST_ID:
+            return None
     return _SURROGATES.sub("\ufffd", comment_id).encode()

@@ -11,6 +11,7 @@ from consumer.answer import Unanswerable
 from consumer.files import FileError, open_input
 from consumer.model.cleaning import clean
 from consumer.one_text import of_one_text
+from consumer.text_limit import judged_part
 from consumer.training.errors import TrainingError
 from schemas import MAX_TEXT_CHARACTERS
 
@@ -70,9 +71,10 @@ def read_file(path: Path, on_note: Callable[[str], None] = lambda _: None) -> Re
             where = f"{path}:{line}"
             record = _object(content, where) if isinstance(content, str) else content
             row = _row(record, where)
-            if len(row.text) > MAX_TEXT_CHARACTERS:
+            judged, is_cut = judged_part(row.text)
+            row = row._replace(text=judged)
+            if is_cut:
                 reading.cut.append(line)
-                row = row._replace(text=row.text[:MAX_TEXT_CHARACTERS])
             failed = of_one_text(clean, row.text, named="cleaning")
             if isinstance(failed, Unanswerable):
                 reading.left_out[line] = failed.detail

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from consumer.json_bytes import DoubledMemberError, refuse_doubled_member
+from consumer.text_limit import judged_part
 from consumer.training.corrections import Correction, Rejected
 from consumer.training.moderators import digest_on_comment, seal
 from schemas import CorrectedLabels, Feedback
-from schemas.comment import MAX_TEXT_CHARACTERS
 from schemas.feedback import MAX_MINUTES_AHEAD
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,7 +59,7 @@ def entry_of(record: FeedbackRecord, key: bytes, now_ms: int) -> Correction | Re
     return Correction(
         **where,
         comment_id=feedback.comment_id,
-        text=feedback.text[:MAX_TEXT_CHARACTERS],
+        text=judged_part(feedback.text)[0],
         labels=feedback.labels,
         at=at,
         moderator=digest_on_comment(feedback.comment_id, feedback.moderator_id, key),

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from consumer.text_limit import judged_part
 from consumer.training.corrections import Correction
 from consumer.training.feedback_files import damaged, replace
-from schemas.comment import MAX_TEXT_CHARACTERS
 
 TAGGED = "tagged.txt"
 """In the dataset: a keyed digest a line, of each comment and text that was found among the results."""
@@ -71,7 +71,7 @@ class TaggedTexts:
 
     def _digest(self, comment_id: str, text: str | None = None) -> _Digest:
         """Both sides are cut where the stream stops reading, and white space around a text is no part of it."""
-        judged = None if text is None else text.strip()[:MAX_TEXT_CHARACTERS].strip()
+        judged = None if text is None else judged_part(text.strip())[0].strip()
         identity = json.dumps([comment_id, judged]).encode()
         return hashlib.blake2b(identity, key=self._key, digest_size=_DIGEST_BYTES, person=b"tagged").digest()
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
-from consumer.json_bytes import DoubledMemberError, member, parsed, refuse_doubled, without_member
+from consumer.json_bytes import DoubledMemberError, Once, member, parsed, without_member
 from tests.chaos.hostile import with_whole_characters
 
 any_text = st.text(st.characters(codec=None), max_size=12)
@@ -18,6 +18,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(any_text, inner, max_size=3),
     max_leaves=8,
 )
+ONCE = Once("id", "text")
 objects = st.dictionaries(any_text, json_values, max_size=5)
 separators = st.sampled_from([(",", ":"), (" ,\n", "\t: "), (", ", ": ")])
 
@@ -89,6 +90,6 @@ def test_a_name_that_stands_twice_is_refused_and_only_then(pairs: list[tuple[str
     names = [name for name, _ in pairs]
     if names.count("id") > 1 or names.count("text") > 1:
         with pytest.raises(DoubledMemberError, match="stands twice"):
-            refuse_doubled(value, ("id", "text"))
+            ONCE.check(value)
     else:
-        refuse_doubled(value, ("id", "text"))
+        ONCE.check(value)

@@ -197,3 +197,27 @@ def test_a_byte_order_mark_and_half_an_emoji_are_read_as_the_stream_reads_them()
     asked = parse(b'\xef\xbb\xbf{"comment": {"text": "so good \\ud83d"}}', AnalyzeRequest)
     assert asked.comment is not None
     assert asked.comment.text == "so good \ufffd"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{comment: {text: 'my secret'}, comment: {text: 'x'}, requestedAttributes: {TOXICITY: {}}}",
+        b"{comment: {text: 'my secret', 'text': 'x'}, requestedAttributes: {TOXICITY: {}}}",
+        b'{"comment": {"text": "my secret"}, "comment": {"text": "x"}, /* a:b */}',
+    ],
+)
+def test_a_name_that_stands_twice_in_json5_is_refused_too(body: bytes) -> None:
+    with pytest.raises(ApiError) as raised:
+        parse(body, AnalyzeRequest)
+    message = json.loads(bytes(raised.value.response().body))["error"]["message"]
+    assert "stands twice" in message
+    assert "secret" not in message
+
+
+def test_json5_with_colons_in_strings_and_comments_and_half_an_emoji_is_read() -> None:
+    body = rb"""{comment: {text: 'a: b \ud83d', /* c: d */ type: "PLAIN_TEXT"}, // e: f
+    requestedAttributes: {TOXICITY: {},}}"""
+    asked = parse(body, AnalyzeRequest)
+    assert asked.comment is not None
+    assert asked.comment.text == "a: b \ufffd"

@@ -13,6 +13,7 @@ from consumer.errors import ReaderError
 from consumer.model.explain import Explanation, Word
 from consumer.terminal.event_texts import event_texts
 from consumer.terminal.explanation import as_text
+from schemas import MAX_TEXT_CHARACTERS
 from tests.tiny_models import save_classifier
 
 
@@ -121,3 +122,21 @@ def test_a_word_for_the_label_is_red_one_against_it_blue_and_one_that_did_nothin
 def test_a_text_cannot_move_the_cursor() -> None:
     hostile = Explanation("toxicity", "toxic", "toxic", 0.9, 0.1, [Word("\x1b[2J", 0, 4, 0.8)])
     assert "\x1b" not in shown(hostile, "\x1b[2J", colours=False)
+
+
+def test_a_text_that_cleaning_fails_on_gets_one_sentence(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_text: str) -> str:
+        raise ValueError("a pill")
+
+    monkeypatch.setattr("consumer.model.engine.clean", fails)
+    monkeypatch.setattr("consumer.model.engine.Engine.warm_up", lambda _engine: None)
+    result = classify(model, "a pill")
+    assert result.exit_code == 1
+    assert "cleaning failed on it: ValueError" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_text_longer_than_what_is_judged_is_truncated_as_in_the_stream(model: Path) -> None:
+    longer = "http://" + "a" * MAX_TEXT_CHARACTERS + " a good day"
+    (found,) = objects(classify(model, "--json", longer))
+    assert found["truncated"]
