@@ -9,7 +9,7 @@ from schemas import MAX_TEXT_CHARACTERS
 Result = TypeVar("Result")
 
 MOST_SECONDS = 0.1
-"""For a text of MAX_TEXT_CHARACTERS: ten times what the slowest one takes, so that a busy machine fails no test."""
+"""For a text of MAX_TEXT_CHARACTERS: three times what the slowest takes, 33 ms; one piece repeated takes 10 at most."""
 _TRIES = 3
 
 

@@ -2,7 +2,9 @@
 
 import sys
 import unicodedata
+from collections.abc import Sequence
 from html.entities import html5
+from random import Random
 
 import emoji
 from hypothesis import strategies as st
@@ -96,6 +98,16 @@ def repeated(unit: str, before: str = "", after: str = "") -> str:
 _repeated = st.builds(repeated, st.lists(_hostile_characters, min_size=1, max_size=4).map("".join), _short, _short)
 
 
+def mixed(pieces: Sequence[str], seed: int) -> str:
+    """Return the pieces in a random order, again and again, as long as the longest text that is read."""
+    chance = Random(seed)
+    weights = [chance.random() ** 3 for _ in pieces]
+    return "".join(chance.choices(pieces, weights, k=MAX_TEXT_CHARACTERS))[:MAX_TEXT_CHARACTERS]
+
+
+_mixed = st.builds(mixed, st.lists(_hostile_characters, min_size=2, max_size=10), st.integers(0, 2**32))
+
+
 def texts() -> st.SearchStrategy[str]:
     """Any text, hostile ones above all; some are longer than what is read, some hold lone surrogates."""
-    return st.one_of(_short, _short, _repeated, st.text(st.characters(codec=None), max_size=40))
+    return st.one_of(_short, _short, _repeated, _mixed, st.text(st.characters(codec=None), max_size=40))
