@@ -186,11 +186,11 @@ def _json(body: bytes) -> Any:
         _refuse_doubled(body)
         return value
     try:
-        body = with_whole_characters(body.removeprefix(BYTE_ORDER_MARK))
-        value = pyjson5.decode_utf8(body if len(body) <= MAX_JSON5_BYTES else b"")
+        text = with_whole_characters(body.removeprefix(BYTE_ORDER_MARK)).decode()
+        value = pyjson5.decode(text if len(body) <= MAX_JSON5_BYTES else "")
     except (pyjson5.Json5Exception, UnicodeDecodeError):
         raise invalid_request("The request's body is not JSON; send a JSON object in UTF-8.") from None
-    if _check_parts(value) < _JSON5_APART.sub("", body.decode()).count(":"):
+    if _check_parts(value) < _JSON5_APART.sub("", text).count(":"):
         raise invalid_request(
             "Invalid JSON payload received. A name stands twice, and readers differ in which of the two counts; send "
             "it once."

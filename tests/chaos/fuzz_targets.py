@@ -44,6 +44,9 @@ class CleaningEngine(WordEngine):
         return clean(text)
 
 
+WHITE_SPACE = "".join(c for c in map(chr, range(0x110000)) if c.isspace() and not "\x1c" <= c <= "\x1f")
+"""As Unicode has it, and so pydantic; Python counts four separators more."""
+
 names = st.sampled_from(["id", "text", "language", "created_at", "author_id", "thread_id", "metadata", "more"])
 _escaped_names = names.map(lambda name: f'"\\u{ord(name[0]):04x}{name[1:]}"') | names.map(json.dumps)
 _written = st.builds(
@@ -92,7 +95,7 @@ def check_record(value: bytes) -> None:
     assert isinstance(decoded, Decoded)
     promised = as_promised(value)
     assert decoded.comment_id == promised["id"]
-    assert decoded.text == judged_beginning(promised["text"].strip())
+    assert decoded.text == judged_beginning(promised["text"].strip(WHITE_SPACE))
     for include_text in (True, False):
         event = _event(value, decoded, include_text=include_text)
         assert b"\n" not in event

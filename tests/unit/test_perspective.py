@@ -135,6 +135,8 @@ def test_what_else_is_wrong_is_said_in_the_words_that_clients_know(change: dict[
         b"5",
         b"not json, my secret",
         b"\xff\xfe",
+        b'{"my secret":"\x80"}',
+        b"{my_secret: '\xed\xa0\x80'}",
         b'{"my secret": 1}',
         b'{"comment": {"my secret": 1}}',
         b'{"requestedAttributes": {"my secret": 1}}',
