@@ -165,14 +165,16 @@ def test_a_record_exactly_at_the_input_limit_comes_out_tagged_or_as_a_dead_lette
     assert len(sized(1000)) == 1000
     largest = _largest_accepted(settings, sized)
     assert settings.input_max_record_bytes - largest < 200, "the record is at the limit, not below it"
-    too_long_text = json.dumps({"id": "long", "text": filler[: largest - 100]}).encode()
-    produce(settings, [too_long_text])
+    long_text = json.dumps({"id": "long", "text": filler[: largest - 100]}).encode()
+    without_text = json.dumps({"id": "none", "filler": filler[: largest - 100]}).encode()
+    produce(settings, [long_text, without_text])
     with member(settings, WordEngine()), subscriber(settings) as results:
-        results.read(2)
+        results.read(3)
         (letter,) = results.dead_letters()
-        (event,) = results.events()
-        assert letter.value() == too_long_text
-        assert event.comment.id == "big"
+        events = {event.comment.id: event for event in results.events()}
+    assert letter.value() == without_text
+    assert events.keys() == {"big", "long"}
+    assert (events["long"].truncated, events["long"].comment.text) == (True, filler[: largest - 100])
 
 
 def _largest_accepted(settings: Settings, sized: Callable[[int], bytes]) -> int:
