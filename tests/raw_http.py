@@ -8,6 +8,8 @@ from tests.http_serving import Server
 
 BODY = b'{"text": "Lovely!"}'
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
+CLOSE = b"Connection: close\r\n"
+"""With the last request, so that nobody waits for the server's patience to see that no more comes."""
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)
 
 

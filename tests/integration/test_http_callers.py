@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.http_serving import Server, serving
-from tests.raw_http import BODY, LENGTH, request, talk
+from tests.raw_http import BODY, CLOSE, LENGTH, request, talk
 
 PAGE = "https://moderation.example"
 
@@ -62,8 +62,8 @@ def test_the_names_of_this_machine_are_answered(tokenless: Server, host: str) ->
 )
 @pytest.mark.parametrize("path", ["/predict", "/v1alpha1/comments:analyze", "/nothing"])
 def test_a_page_whose_name_was_made_to_mean_this_machine_is_refused(tokenless: Server, host: str, path: str) -> None:
-    sent = request(path.encode(), LENGTH).replace(b"Host: localhost", b"Host: " + host.encode("latin-1"))
-    told = talk(tokenless, sent, quiet_s=0.2)
+    sent = request(path.encode(), LENGTH + CLOSE).replace(b"Host: localhost", b"Host: " + host.encode("latin-1"))
+    told = talk(tokenless, sent)
     assert told.statuses == [403]
     assert b"HTTP_TOKEN" in told.raw
 

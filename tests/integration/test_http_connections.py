@@ -63,14 +63,16 @@ def busy(running: Server, engine: HeldEngine, count: int) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_buffers")
-@pytest.mark.parametrize("path", [b"/metrics", b"/docs/assets/swagger-ui-bundle.js", b"/openapi.json", b"/nothing"])
-def test_who_reads_nothing_of_an_answer_is_given_up(monkeypatch: pytest.MonkeyPatch, path: bytes) -> None:
+def test_who_reads_nothing_of_an_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "WRITE_TIMEOUT_S", 0.3)
-    with serving() as running, reader(running, get(path) * 100) as connection:
+    paths = [b"/metrics", b"/docs/assets/swagger-ui-bundle.js", b"/openapi.json", b"/nothing"]
+    with serving() as running, ExitStack() as stack:
+        held = {path: stack.enter_context(reader(running, get(path) * 100)) for path in paths}
         time.sleep(2)
-        told = listen_to(connection)
-        assert told.ended, "the server still waits for him"
-        assert len(told.statuses) < 100
+        for path, connection in held.items():
+            told = listen_to(connection)
+            assert told.ended, f"the server still waits for him who asked for {path!r}"
+            assert len(told.statuses) < 100, path
 
 
 @pytest.mark.usefixtures("small_buffers")

@@ -9,10 +9,11 @@ from structlog.testing import capture_logs
 
 from consumer.http.connections import READ_BYTES, ImpatientProtocol
 from tests.http_serving import Server, serving, wait_until
-from tests.raw_http import BODY, CHUNKED, LENGTH, get, request, talk
+from tests.raw_http import BODY, CHUNKED, CLOSE, LENGTH, get, request, talk
 
 CHUNKS = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
 HEALTHZ = get(b"/healthz")
+LAST = get(b"/healthz", CLOSE)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_a_header_that_can_mean_one_thing_only_is_refused_where_it_comes_twice(s
         twice = b"".join(
             f"{one}: {value}\r\n".encode() for one, value in zip((name, name.lower()), values, strict=True)
         )
-        told = talk(server, request(headers=LENGTH + twice), quiet_s=0.5)
+        told = talk(server, request(headers=LENGTH + twice + CLOSE))
         assert told.statuses == [400]
         assert f"The header {name} came twice".encode() in told.raw
 
@@ -118,14 +119,14 @@ def test_a_header_that_can_mean_one_thing_only_is_refused_where_it_comes_twice(s
 def test_what_is_odd_and_sound_is_answered_and_the_connection_stays_in_step(
     server: Server, sent: bytes, status: int
 ) -> None:
-    told = talk(server, sent + HEALTHZ, quiet_s=0.5)
+    told = talk(server, sent + LAST)
     assert told.statuses == ([status] if b"HTTP/1.0" in sent else [status, 200])
     assert b"Set-Cookie" not in told.raw
 
 
 def test_a_body_that_nobody_asked_for_is_not_taken_for_the_next_request(server: Server) -> None:
     for method in (b"HEAD", b"GET", b"OPTIONS"):
-        told = talk(server, request(b"/healthz", LENGTH, BODY, method) + HEALTHZ, quiet_s=0.5)
+        told = talk(server, request(b"/healthz", LENGTH, BODY, method) + LAST)
         assert told.statuses[-1] == 200
         assert len(told.statuses) == 2
 
@@ -135,7 +136,7 @@ def test_who_is_refused_before_being_told_to_continue_gets_no_second_try_on_the_
     with serving(http_max_request_bytes=2_048) as server:
         told = talk(server, request(headers=b"Expect: 100-continue\r\nContent-Length: 4096\r\n", body=HEALTHZ))
         assert (told.statuses, told.ended) == ([413], True)
-        assert talk(server, request(headers=b"Expect: 100-continue\r\n" + LENGTH), 0.5).statuses == [100, 200]
+        assert talk(server, request(headers=b"Expect: 100-continue\r\n" + LENGTH + CLOSE)).statuses == [100, 200]
 
 
 def test_little_is_read_at_once_so_that_a_flood_of_chunks_is_not_everybodys_wait(
@@ -152,7 +153,7 @@ def test_little_is_read_at_once_so_that_a_flood_of_chunks_is_not_everybodys_wait
     monkeypatch.setattr(ImpatientProtocol, "data_received", noted)
     with serving() as server:
         body = b"1\r\n \r\n" * 43_000 + CHUNKS
-        told = talk(server, request(headers=CHUNKED + b"Connection: close\r\n", body=body), quiet_s=30)
+        told = talk(server, request(headers=CHUNKED + CLOSE, body=body), quiet_s=30)
         assert told.statuses == [200]
     assert max(sizes) <= READ_BYTES
 

@@ -115,10 +115,10 @@ def test_a_feedback_topic_that_is_not_there_is_the_callers_news_and_ends_no_memb
     assert [row.text for row in collected(settings, tmp_path / "corrections")] == ["you fool"]
 
 
-@pytest.mark.parametrize("body", [{}, suggesting("", 1), suggesting("x", 2), suggesting("x", 1) | {"languages": 5}])
-def test_what_is_refused_is_never_published(make_settings: MakeSettings, tmp_path: Path, body: dict[str, Any]) -> None:
+def test_what_is_refused_is_never_published(make_settings: MakeSettings, tmp_path: Path) -> None:
     settings = make_topic(make_settings(http_port=free_port()))
+    bodies = [{}, suggesting("", 1), suggesting("x", 2), suggesting("x", 1) | {"languages": 5}]
     with running_member(settings) as port:
-        assert post(port, SUGGEST, body).status == 400
+        assert [post(port, SUGGEST, body).status for body in bodies] == [400] * len(bodies)
         assert post(port, SUGGEST, suggesting("taken", 1)).status == 200
     assert [row.text for row in collected(settings, tmp_path / "corrections")] == ["taken"]
