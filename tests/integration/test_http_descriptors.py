@@ -17,6 +17,9 @@ from consumer.http.room import BACKLOG, OTHER_DESCRIPTORS, RESERVED
 from tests.http_serving import free_port
 from tests.waiting import wait_until
 
+# Each starts the real process; the unit tests of the room hold its arithmetic, test_http_connections.py its behaviour.
+pytestmark = pytest.mark.slow
+
 CONNECTIONS = 40
 LIMIT = CONNECTIONS + RESERVED + BACKLOG + OTHER_DESCRIPTORS
 

@@ -3,7 +3,9 @@
 import json
 from typing import NamedTuple
 
-from consumer.model.load import load_engine
+import pytest
+
+from consumer.model import Engine, load_engine
 from schemas import MAX_TEXT_CHARACTERS, DeadLetterReason
 from tests.fakes import WordEngine
 from tests.integration.conftest import MakeSettings
@@ -76,11 +78,16 @@ PILLS = [
 ]
 
 
-def test_no_text_stops_the_stream(make_stream_settings: MakeSettings) -> None:
+@pytest.fixture(scope="module")
+def bundled() -> Engine:
+    return load_engine("bundled")
+
+
+def test_no_text_stops_the_stream(make_stream_settings: MakeSettings, bundled: Engine) -> None:
     settings = make_stream_settings()
     texts = [text for pill in PILLS for text in (pill, "What a lovely day")]
     produce(settings, [json.dumps({"id": str(number), "text": text}).encode() for number, text in enumerate(texts)])
-    with member(settings, load_engine("bundled")), subscriber(settings) as results:
+    with member(settings, bundled), subscriber(settings) as results:
         results.read(len(texts))
         reasons = [headers(letter)["dlq.reason"].decode() for letter in results.dead_letters()]
         assert sorted(results.numbers()) == list(range(len(texts)))

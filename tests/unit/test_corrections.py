@@ -25,7 +25,10 @@ def feedback(number: int) -> Feedback:
     )
 
 
-def test_without_brokers_each_caller_is_told_no_more_wait_than_may_and_the_log_says_so_once() -> None:
+def test_without_brokers_each_caller_is_told_no_more_wait_than_may_and_the_log_says_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("consumer.kafka.corrections.ACKNOWLEDGED_WITHIN_S", 1.0)
     with capture_logs() as logs, ExitStack() as stack:
         publish = open_corrections(Settings(kafka_bootstrap_servers=NOBODY), stack)
         answers = [publish(feedback(number)) for number in range(3 * MOST_WAITING)]

@@ -24,7 +24,7 @@ def test_any_bytes_become_a_comment_or_a_refusal(value: bytes) -> None:
     assert isinstance(decode(value), Decoded | Refusal)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["id", "text", "language", "created_at", "metadata", "x"]), json_values))
 def test_any_json_object_becomes_a_comment_or_a_refusal(fields: dict[str, object]) -> None:
     assert isinstance(decode(json.dumps(fields).encode()), Decoded | Refusal)
@@ -212,6 +212,7 @@ def test_decorations_as_the_contract_describes_them_are_no_misfits() -> None:
     assert decorated.misfits == empty.misfits == []
 
 
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["language", "created_at", "metadata", "author_id", "x"]), json_values))
 def test_only_id_and_text_can_refuse_a_comment(fields: dict[str, object]) -> None:
     value = json.dumps({"id": "a", "text": "x"} | fields, allow_nan=True).encode()

@@ -150,7 +150,7 @@ def test_a_file_in_utf16_is_refused_and_a_directory_of_that_name_is_none(empty_d
 lines = st.lists(st.sampled_from([*"AB_ \t='\"\\$#{}:-xn1\r\u3000é", "export ", " #", "\\'", '\\"']), max_size=14)
 
 
-@settings(deadline=None, max_examples=1_000)
+@settings(deadline=None, max_examples=300)
 @given(line=lines.map("".join))
 @example("A='\\'")
 @example("A=b\t#c")

@@ -149,7 +149,7 @@ def test_a_file_is_streamed_and_its_position_known(tmp_path: Path) -> None:
     path = tmp_path / "large.csv"
     with path.open("wb") as file:
         file.write(b"id,text\n")
-        for number in range(300_000):
+        for number in range(200_000):
             file.write(b"%d,so many comments in one file\n" % number)
     tracemalloc.start()
     file_read = open_input(str(path), lambda _: None)

@@ -175,7 +175,7 @@ odd_records = st.fixed_dictionaries(
 ).map(lambda fields: json.dumps(EXAMPLE_FEEDBACK | fields).encode())
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @given(
     raw=st.one_of(st.none(), odd_records, odd_records.map(lambda raw: raw[:-1]), st.binary()),
     timestamp_ms=st.none() | st.integers(-(2**63), 2**63 - 1),

@@ -117,7 +117,7 @@ def test_odd_json_is_a_row_as_the_stream_reads_it_or_an_error_with_its_line(
         assert f"{path}:2 {text}" in str(error)  # noqa: PT017 - either is right, each for its lines
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(rows=hostile_rows)
 def test_whatever_the_rows_say_preparation_ends_in_files_and_counts_every_row(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]]
