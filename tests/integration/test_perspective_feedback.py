@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from structlog.testing import capture_logs
 
