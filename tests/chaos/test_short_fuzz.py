@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 SEED = 11
 PATIENCE_S = 30.0
-"""Each planted fault is found in a second or two on a quiet machine."""
+"""Each planted fault is found in a second or two, and the slow one made small in some 20 s more."""
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +40,10 @@ def unescapes_numbers_of_any_length(text: str) -> str:
 
 def takes_the_square_of_the_length(text: str) -> str:
     """As the emoji library does with joiners."""
-    for place in range(0, len(text), 10):
-        if text[place] == "\u200d":
-            text[:place].count("\u200d")
+    joiners: list[int] = []
+    for place, character in enumerate(text):
+        if character == "\u200d" and place not in joiners:
+            joiners.append(place)
     return cleaning.clean(text)
 
 
