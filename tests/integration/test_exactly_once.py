@@ -96,7 +96,7 @@ def test_the_embedded_broker_is_refused_because_it_does_not_isolate_transactions
         run_with(settings, WordEngine(), Policy(), lambda: True)
 
 
-@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
+@pytest.mark.parametrize("delivery", [pytest.param("at-least-once", marks=pytest.mark.slow), "exactly-once"])
 def test_members_share_the_work_under_the_brokers_own_rebalance_protocol(
     make_apache_settings: MakeSettings, delivery: str
 ) -> None:
@@ -127,6 +127,7 @@ def test_many_small_batches_share_transactions(make_apache_settings: MakeSetting
     assert markers < 100, "each commit leaves a marker in the log; 500 batches did not leave 500"
 
 
+@pytest.mark.slow
 def test_a_revoke_does_not_wait_for_the_commit_interval(make_apache_settings: MakeSettings) -> None:
     settings = make_apache_settings(
         delivery="exactly-once", kafka_transaction_commit_interval_ms=30_000, kafka_transaction_timeout_ms=60_000
@@ -145,7 +146,8 @@ def test_a_revoke_does_not_wait_for_the_commit_interval(make_apache_settings: Ma
     assert time.monotonic() - began < 60
 
 
-@pytest.mark.parametrize("delivery", [pytest.param("at-least-once", marks=pytest.mark.slow), "exactly-once"])
+@pytest.mark.slow
+@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
 def test_partitions_taken_away_in_back_pressure_are_read_on_when_they_come_back(
     make_apache_settings: MakeSettings, delivery: str
 ) -> None:

@@ -81,6 +81,7 @@ def test_sigterm_in_mid_stream_exits_cleanly_and_the_next_process_misses_nothing
     assert all(json.loads(line)["level"] in ("debug", "info", "warning") for line in log.splitlines())
 
 
+@pytest.mark.parametrize("make_settings", QUICK_ON_EMBEDDED, indirect=True)
 def test_a_killed_process_loses_nothing_and_repeats_carry_their_event_ids(
     make_settings: MakeSettings, tmp_path: Path
 ) -> None:
@@ -100,7 +101,7 @@ def test_a_killed_process_loses_nothing_and_repeats_carry_their_event_ids(
         assert second.end(signal.SIGTERM) == 0
 
 
-@pytest.mark.parametrize("make_settings", QUICK_ON_EMBEDDED, indirect=True)
+@pytest.mark.slow
 def test_redis_killed_and_restarted_in_mid_stream_loses_nothing(make_settings: MakeSettings, tmp_path: Path) -> None:
     settings = make_settings()
     send(settings, range(1_200))
