@@ -71,7 +71,8 @@ def _open_files_for(needed: int) -> int:
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return soft
     raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    if raised > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
     return raised
 
 

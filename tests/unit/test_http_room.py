@@ -32,6 +32,14 @@ def test_connections_are_as_many_as_files_may_be_open_for_and_fewer_are_said(
     assert [line["event"] for line in logs] == ["http_connections_lowered"] * (fit < 512)
 
 
+def test_a_limit_that_may_be_raised_is_raised_as_far_as_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4_096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: set_to.append(limits))
+    assert connections_that_fit(512) == 512
+    assert set_to == [(512 + BESIDE, 4_096)]
+
+
 def test_the_usual_limit_of_1024_files_is_enough_for_the_default() -> None:
     from consumer.settings import Settings
 
