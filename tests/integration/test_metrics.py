@@ -149,7 +149,7 @@ def test_every_counter_and_histogram_moves_with_a_real_model_redis_and_http_call
             produce(settings, comments(f"text number {n % 40}" for n in range(100)))
             wait_until(lambda: member.total(defs.COMMENTS_READ) == 100)
             member.predict("by another way, and longer", "and", "text number 3")
-            produce(settings, [*comments(["something new"]), b"{"])
+            produce(settings, [comment("c-new", "something new", language="en_US"), b"{"])
             wait_until(lambda: member.total(defs.COMMENTS_READ) == 102)
             found = member.scrape()
     assert_sums_agree(found)
