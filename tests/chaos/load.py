@@ -62,6 +62,8 @@ class Times(NamedTuple):
 
 FULL, SHORT = Times(60, 600, 180, 60), Times(5, 8, ASK_EVERY_S + 2, 4)
 """A flood is longer than the time between two questions for the lag, and some until it is looked at."""
+ROOM = {"http_max_connections": 4_096}
+"""For a connection of each caller: this row is about whom the model is asked for, and not about how many connect."""
 SHORT_LIMITS = {"http_max_waiting_texts": 256, "http_timeout_ms": 60_000}
 """So that callers are refused within seconds, and nobody waits in vain on a machine that is slow just then."""
 
@@ -215,7 +217,7 @@ def _tell(report: Report, name: str, http: HttpFigures, by_http: Latency, on_str
 @contextmanager
 def _any_scene(options: Options, **fields: object) -> Iterator[Scene]:
     """On Apache Kafka where there is one, else on the embedded broker."""
-    ours: dict[str, Any] = {"http_port": free_port(), "max_batch_records": BATCH_RECORDS, **fields}
+    ours: dict[str, Any] = {"http_port": free_port(), "max_batch_records": BATCH_RECORDS, **ROOM, **fields}
     try:
         require_apache_kafka()
     except pytest.skip.Exception:
