@@ -14,6 +14,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _HALF = re.compile(b"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 """An escaped half of a surrogate pair that stands alone."""
+_HALF_IN_TEXT = re.compile("[\ud800-\udfff]")
 _BLANK = " \t\n\r"
 _BLANKS = re.compile(f"[{_BLANK}]*")
 _STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}:]', re.DOTALL)
@@ -64,6 +65,11 @@ def with_whole_characters(value: bytes) -> bytes:
     if b"\0" in value:
         return value
     return _HALF.sub(rb"\\ufffd", value.replace(rb"\\", b"\0\0")).replace(b"\0\0", rb"\\")
+
+
+def whole_text(text: str) -> str:
+    """The text with U+FFFD in the place of each half of a surrogate pair, as Python's decoder leaves them."""
+    return _HALF_IN_TEXT.sub("\ufffd", text)
 
 
 class Once:

@@ -101,7 +101,8 @@ class Room:
 
     def answered(self, connection: Connection) -> None:
         """It is idle from now on."""
-        if self._taken.pop(connection, self) is None:
+        if connection in self._taken:
+            del self._taken[connection]  # and to the end: the first of them has been idle for longest
             self._taken[connection] = None
 
     def leave(self, connection: Connection) -> None:

@@ -2,18 +2,16 @@
 column, or plain text, one comment a line."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from consumer.files import InputFile, open_input
+from consumer.json_bytes import whole_text
 from consumer.terminal.printing import say
 from schemas.comment import MOST_ID
 
 OPTIONAL_COLUMNS = ("author_id", "thread_id", "language", "created_at")
 MOST_DIGITS = len(str(-MOST_ID))
-
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class InputRecord(NamedTuple):
@@ -69,4 +67,4 @@ def _key(value: bytes) -> bytes | None:
         comment_id = str(int(comment_id))
         if abs(int(comment_id)) > MOST_ID:
             return None
-    return _SURROGATES.sub("\ufffd", comment_id).encode()
+    return whole_text(comment_id).encode()

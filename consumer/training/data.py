@@ -2,13 +2,13 @@
 
 import json
 import random
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from consumer.answer import Unanswerable
 from consumer.files import FileError, open_input
+from consumer.json_bytes import whole_text
 from consumer.model.cleaning import clean
 from consumer.one_text import of_one_text
 from consumer.text_limit import judged_part
@@ -19,7 +19,6 @@ LABELS = {"sentiment": ("negative", "neutral", "positive"), "toxicity": ("clean"
 """The labels of every tag group; a row carries one label of at least one group."""
 
 _LINES_SHOWN = 20
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Row(NamedTuple):
@@ -186,4 +185,4 @@ def _row(record: Any, where: str) -> Row:
 def _text(record: Any, field: str) -> str:
     """A field that is text, as the stream reads it: half an emoji (a lone surrogate) is U+FFFD."""
     value = record.get(field)
-    return _SURROGATES.sub("\ufffd", value) if isinstance(value, str) else ""
+    return whole_text(value) if isinstance(value, str) else ""

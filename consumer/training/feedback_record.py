@@ -2,14 +2,13 @@
 
 import base64
 import json
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from consumer.json_bytes import DoubledMemberError, refuse_doubled_member
+from consumer.json_bytes import DoubledMemberError, refuse_doubled_member, whole_text
 from consumer.text_limit import judged_part
 from consumer.training.corrections import Correction, Rejected
 from consumer.training.moderators import digest_on_comment, seal
@@ -24,7 +23,6 @@ _MAX_NAME_CHARACTERS = 40
 _MAX_DIGITS = 21
 """A sign, and the 20 digits of the longest id; Python refuses to read integers of more than 4,300."""
 _NAMES = frozenset(Feedback.model_fields) | frozenset(CorrectedLabels.model_fields)
-_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class FeedbackRecord(NamedTuple):
@@ -113,7 +111,7 @@ def _feedback(value: bytes | None) -> Feedback:
     known = {name: fields[name] for name in Feedback.model_fields if name in fields}
     try:
         text = json.dumps(known, ensure_ascii=False)
-        return Feedback.model_validate_json(_HALF_A_PAIR.sub("\ufffd", text).encode())
+        return Feedback.model_validate_json(whole_text(text).encode())
     except RecursionError:
         raise _RefusedError("value: Invalid JSON: it is nested too deep") from None
     except ValidationError as error:
